@@ -1,0 +1,1 @@
+//! Types shared by the vault and its media worker.

@@ -1,0 +1,3 @@
+//! The media worker: decodes and encodes one clip in a sandbox of its own.
+
+fn main() {}
