@@ -1,0 +1,1 @@
+//! Supervises the media worker and plans what to make of a clip.

@@ -1,0 +1,47 @@
+//! Time as an argument: rooms ask a clock, tests set one.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type UnixMs = i64;
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// The time now, in milliseconds since 1970 (UTC).
+    fn now_ms(&self) -> UnixMs;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> UnixMs {
+        // A clock before 1970 is a broken machine; zero keeps comparisons well-defined.
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A clock that a test sets.
+#[derive(Default)]
+pub struct FixedClock(AtomicI64);
+
+impl FixedClock {
+    /// A clock that stands at `now_ms` until it is moved.
+    pub fn at(now_ms: UnixMs) -> Self {
+        Self(AtomicI64::new(now_ms))
+    }
+
+    /// Moves the clock by `ms`.
+    pub fn advance(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for FixedClock {
+    fn now_ms(&self) -> UnixMs {
+        self.0.load(Ordering::SeqCst)
+    }
+}

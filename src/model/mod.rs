@@ -1,0 +1,14 @@
+//! The words every room shares: ids, byte ranges, states, the clock. No I/O; imports no other room.
+
+mod clock;
+mod id;
+mod range;
+mod state;
+
+pub use clock::{Clock, FixedClock, SystemClock, UnixMs};
+pub use id::{
+    ClipId, CredentialId, DeviceId, EventId, IdError, JobId, KekId, LinkId, ObjectId, OwnerId, PairingId, TenantId,
+    UploadKeyId,
+};
+pub use range::{ByteRange, RangeError};
+pub use state::{ClipState, JobKind, JobState, MediaKind, ObjectKind, UnknownState, UploadState};

@@ -1,0 +1,157 @@
+//! The states of clips, uploads and jobs, as the catalogue and the HTTP face write them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A word in a row or a request that names no state known here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} is no {what}")]
+pub struct UnknownState {
+    /// The kind of state that was expected.
+    pub what: &'static str,
+    /// What stood there instead.
+    pub word: String,
+}
+
+macro_rules! states {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            /// The word that the catalogue and the HTTP face use.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownState;
+
+            fn from_str(word: &str) -> Result<Self, UnknownState> {
+                match word {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(UnknownState { what: stringify!($name), word: word.to_owned() }),
+                }
+            }
+        }
+    )*};
+}
+
+states! {
+    /// Where a clip is on its way.
+    ClipState {
+        /// Its bytes are still arriving.
+        Uploading = "uploading",
+        /// Every byte is durable; a job waits.
+        Queued = "queued",
+        /// The job runs.
+        Transcoding = "transcoding",
+        /// It can be watched.
+        Ready = "ready",
+        /// No rendition could be made; the original is retrievable.
+        Failed = "failed",
+        /// In the trash until `erase_at`.
+        Trashed = "trashed",
+        /// Its keys are destroyed; its objects are being removed.
+        Erasing = "erasing",
+    }
+
+    /// Where an upload is.
+    UploadState {
+        /// Bytes are welcome.
+        Open = "open",
+        /// All bytes are durable; the finish job is queued in the same transaction.
+        Complete = "complete",
+        /// The original is sealed and read back; a receipt can be given.
+        Finished = "finished",
+        /// Ended by the owner: 410.
+        Ended = "ended",
+        /// Nothing came for too long: 410.
+        Expired = "expired",
+    }
+
+    /// What a job does.
+    JobKind {
+        /// Seal pieces into an original, then make renditions.
+        Finish = "finish",
+        /// Make a link's own media.
+        LinkMedia = "link_media",
+        /// Destroy a clip's wrapped key and remove its objects.
+        EraseClip = "erase_clip",
+        /// Erase every clip of an owner, then the owner's keys.
+        EraseOwner = "erase_owner",
+    }
+
+    /// Where a job is.
+    JobState {
+        /// Waits for a worker.
+        Queued = "queued",
+        /// Leased.
+        Running = "running",
+        /// Ended well.
+        Done = "done",
+        /// Given up after its last attempt.
+        Failed = "failed",
+    }
+
+    /// What a read shows: one viewing is one event a kind.
+    MediaKind {
+        /// A rendition, by HLS or as MP4.
+        Video = "video",
+        /// The uploaded bytes.
+        Original = "original",
+        /// A still picture.
+        Poster = "poster",
+        /// The places.
+        Track = "track",
+    }
+}
+
+/// Kind byte of a sealed object (keys/FORMAT.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// The original or a rendition.
+    Video = 1,
+    /// A poster or storyboard.
+    Image = 2,
+    /// A telemetry track.
+    Track = 3,
+    /// The index of a rendition.
+    Index = 4,
+    /// Anything else.
+    Other = 5,
+    /// A piece of an upload, in the staging location.
+    Piece = 6,
+}
+
+impl TryFrom<u8> for ObjectKind {
+    type Error = UnknownState;
+
+    fn try_from(byte: u8) -> Result<Self, UnknownState> {
+        Ok(match byte {
+            1 => Self::Video,
+            2 => Self::Image,
+            3 => Self::Track,
+            4 => Self::Index,
+            5 => Self::Other,
+            6 => Self::Piece,
+            _ => {
+                return Err(UnknownState {
+                    what: "ObjectKind",
+                    word: byte.to_string(),
+                });
+            }
+        })
+    }
+}
