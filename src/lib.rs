@@ -1,4 +1,5 @@
 //! The vault's rooms. Who may import whom is in docs/architecture.md; a test holds it against the source.
 
+pub mod catalog;
 pub mod media;
 pub mod model;

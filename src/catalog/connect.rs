@@ -1,0 +1,238 @@
+//! Opens the database and hands out readers and write transactions.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
+
+use super::CatalogError;
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Readers beside SQLite's one writer: more than this many only wait for the disk.
+const SQLITE_READERS: u32 = 8;
+/// Connections to PostgreSQL from one node; its default limit for all is 100.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a request waits for a connection or for SQLite's write lock before the catalogue counts as down.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Which database.
+#[derive(Debug, Clone)]
+pub enum Config {
+    /// A folder that holds `vault.db`.
+    Sqlite {
+        /// The folder; made when absent.
+        dir: PathBuf,
+    },
+    /// A PostgreSQL address, `postgres://user:password@host/database`.
+    Postgres {
+        /// The address; it may hold a password, so it is never printed.
+        url: String,
+    },
+}
+
+/// The catalogue's pools. Cheap to clone.
+#[derive(Clone)]
+pub struct Catalog {
+    writer: AnyPool,
+    readers: AnyPool,
+    sqlite: bool,
+}
+
+/// A write transaction; rolled back when dropped without [`Tx::commit`].
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+}
+
+impl Catalog {
+    /// Opens the database, brings the schema up to date, and refuses one that is newer than this program.
+    pub async fn connect(config: &Config) -> Result<Self, CatalogError> {
+        install_default_drivers();
+        let catalog = match config {
+            Config::Sqlite { dir } => Self::connect_sqlite(dir).await?,
+            Config::Postgres { url } => Self::connect_postgres(url).await?,
+        };
+        Ok(catalog)
+    }
+
+    async fn connect_sqlite(dir: &Path) -> Result<Self, CatalogError> {
+        make_private_dir(dir)?;
+        let file = dir.join("vault.db");
+        let path = file.to_str().ok_or_else(|| CatalogError::Address {
+            reason: "the folder's name is not UTF-8".to_owned(),
+        })?;
+        let url = sqlite_url(path);
+        let writer = AnyPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(WAIT)
+            .after_connect(|connection, _| Box::pin(set_up_sqlite(connection, false)))
+            .connect(&url)
+            .await?;
+        SQLITE.run(&writer).await?;
+        let readers = AnyPoolOptions::new()
+            .max_connections(SQLITE_READERS)
+            .acquire_timeout(WAIT)
+            .after_connect(|connection, _| Box::pin(set_up_sqlite(connection, true)))
+            .connect(&url)
+            .await?;
+        Ok(Self {
+            writer,
+            readers,
+            sqlite: true,
+        })
+    }
+
+    async fn connect_postgres(url: &str) -> Result<Self, CatalogError> {
+        let pool = AnyPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(WAIT)
+            .connect(url)
+            .await?;
+        POSTGRES.run(&pool).await?;
+        Ok(Self {
+            writer: pool.clone(),
+            readers: pool,
+            sqlite: false,
+        })
+    }
+
+    /// Begins a write transaction. On SQLite it holds the one write lock from the start.
+    pub async fn begin(&self) -> Result<Tx, CatalogError> {
+        let inner = if self.sqlite {
+            self.writer.begin_with("BEGIN IMMEDIATE").await?
+        } else {
+            self.writer.begin().await?
+        };
+        Ok(Tx { inner })
+    }
+
+    /// Whether the database answers now.
+    pub async fn ping(&self) -> Result<(), CatalogError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Makes destroyed values leave the write-ahead log too (SQLite; PostgreSQL does so at its next vacuum).
+    pub async fn checkpoint(&self) -> Result<(), CatalogError> {
+        if self.sqlite {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&self.writer)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Closes every connection; later calls fail as unavailable.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+
+    pub(super) fn readers(&self) -> &AnyPool {
+        &self.readers
+    }
+}
+
+impl Tx {
+    /// Makes the transaction's writes durable.
+    pub async fn commit(self) -> Result<(), CatalogError> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Takes the transaction's writes back at once.
+    pub async fn rollback(self) -> Result<(), CatalogError> {
+        Ok(self.inner.rollback().await?)
+    }
+
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+}
+
+async fn set_up_sqlite(connection: &mut AnyConnection, read_only: bool) -> Result<(), sqlx::Error> {
+    // FULL: an acknowledged offset survives a power cut. secure_delete: destroyed wraps are overwritten.
+    connection
+        .execute(
+            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+        )
+        .await?;
+    if read_only {
+        connection.execute("PRAGMA query_only = ON").await?;
+    }
+    Ok(())
+}
+
+/// Percent-encodes what a URL would misread in a path.
+fn sqlite_url(path: &str) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(byte)),
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    url.push_str("?mode=rwc");
+    url
+}
+
+fn make_private_dir(dir: &Path) -> Result<(), CatalogError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| CatalogError::Unavailable(sqlx::Error::Io(e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::Sqlite {
+            dir: dir.path().join("a folder?"),
+        };
+        let catalog = Catalog::connect(&config).await.unwrap();
+        let mut tx = catalog.begin().await.unwrap();
+        tx.connection()
+            .execute(
+                "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+                 VALUES (9999, 'from the future', CURRENT_TIMESTAMP, TRUE, x'00', 0)",
+            )
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        catalog.close().await;
+        let refused = Catalog::connect(&config).await.err().unwrap();
+        assert!(
+            matches!(refused, CatalogError::UnknownSchema { version: 9999 }),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dropped_transaction_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = Catalog::connect(&Config::Sqlite { dir: dir.path().into() })
+            .await
+            .unwrap();
+        {
+            let mut tx = catalog.begin().await.unwrap();
+            tx.connection()
+                .execute("INSERT INTO tenants (id, created_at) VALUES (x'00', 1)")
+                .await
+                .unwrap();
+        }
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM tenants")
+            .fetch_one(catalog.readers())
+            .await
+            .unwrap();
+        assert_eq!(count, 0);
+    }
+}

@@ -1,0 +1,99 @@
+//! What can go wrong with the catalogue, one variant for each thing a caller does differently.
+
+use sqlx::migrate::MigrateError;
+
+/// An error of the catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The database does not answer; try again later.
+    #[error("the catalogue does not answer")]
+    Unavailable(#[source] sqlx::Error),
+    /// No room on the database's disk.
+    #[error("the catalogue's disk is full")]
+    Full(#[source] sqlx::Error),
+    /// A row with this key is there already.
+    #[error("the row exists already")]
+    Exists(#[source] sqlx::Error),
+    /// A row does not hold what its table promises.
+    #[error("table {table}: column {column} holds no valid value")]
+    BadRow {
+        /// The table read.
+        table: &'static str,
+        /// The column that is wrong.
+        column: &'static str,
+    },
+    /// The schema is newer than this program.
+    #[error(
+        "the database has schema version {version}, which this program does not know: run the newer program, or restore an older backup"
+    )]
+    UnknownSchema {
+        /// The version found in the database.
+        version: i64,
+    },
+    /// The configuration names no usable database.
+    #[error("the database address is not usable: {reason}")]
+    Address {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A migration failed.
+    #[error("the schema could not be brought up to date")]
+    Migrate(#[source] MigrateError),
+    /// The database refused a statement: a defect of this program.
+    #[error("the catalogue refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl CatalogError {
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
+}
+
+impl From<sqlx::Error> for CatalogError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::error::ErrorKind;
+        let Some(db) = error.as_database_error() else {
+            return match error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+                other => Self::Refused(other),
+            };
+        };
+        let code = db.code().unwrap_or_default().into_owned();
+        match code.as_str() {
+            // SQLITE_FULL; PostgreSQL disk_full, out of memory.
+            "13" | "53100" | "53200" => Self::Full(error),
+            // SQLITE_BUSY, LOCKED, IOERR, CANTOPEN and their extended forms; PostgreSQL shutdown, too many connections,
+            // serialization failure, deadlock.
+            "5" | "6" | "10" | "14" | "57P01" | "57P02" | "57P03" | "53300" | "40001" | "40P01" => {
+                Self::Unavailable(error)
+            }
+            _ if db.kind() == ErrorKind::UniqueViolation => Self::Exists(error),
+            extended
+                if extended
+                    .parse::<u32>()
+                    .is_ok_and(|c| c > 255 && matches!(c & 0xff, 5 | 6 | 10 | 14)) =>
+            {
+                Self::Unavailable(error)
+            }
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+impl From<MigrateError> for CatalogError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
+                Self::UnknownSchema { version }
+            }
+            MigrateError::Execute(source) => source.into(),
+            other => Self::Migrate(other),
+        }
+    }
+}

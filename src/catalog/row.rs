@@ -1,0 +1,75 @@
+//! Reads columns into the types of `model`; a bad value is an error that names table and column.
+
+use std::str::FromStr;
+
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::CatalogError;
+
+/// A row of a named table.
+pub(super) struct Row<'r> {
+    pub table: &'static str,
+    pub row: &'r AnyRow,
+}
+
+impl<'r> Row<'r> {
+    pub fn new(table: &'static str, row: &'r AnyRow) -> Self {
+        Self { table, row }
+    }
+
+    fn bad(&self, column: &'static str) -> CatalogError {
+        CatalogError::BadRow {
+            table: self.table,
+            column,
+        }
+    }
+
+    /// An id of 16 bytes.
+    pub fn id<T: for<'b> TryFrom<&'b [u8]>>(&self, column: &'static str) -> Result<T, CatalogError> {
+        self.maybe_id(column)?.ok_or_else(|| self.bad(column))
+    }
+
+    /// An id that may be absent.
+    pub fn maybe_id<T: for<'b> TryFrom<&'b [u8]>>(&self, column: &'static str) -> Result<Option<T>, CatalogError> {
+        self.maybe_bytes(column)?
+            .map(|bytes| T::try_from(&bytes).map_err(|_| self.bad(column)))
+            .transpose()
+    }
+
+    pub fn bytes(&self, column: &'static str) -> Result<Vec<u8>, CatalogError> {
+        self.maybe_bytes(column)?.ok_or_else(|| self.bad(column))
+    }
+
+    pub fn maybe_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.row.try_get(column).map_err(|_| self.bad(column))
+    }
+
+    pub fn int(&self, column: &'static str) -> Result<i64, CatalogError> {
+        self.maybe_int(column)?.ok_or_else(|| self.bad(column))
+    }
+
+    pub fn maybe_int(&self, column: &'static str) -> Result<Option<i64>, CatalogError> {
+        self.row.try_get(column).map_err(|_| self.bad(column))
+    }
+
+    /// A count or size, never negative.
+    pub fn size(&self, column: &'static str) -> Result<u64, CatalogError> {
+        u64::try_from(self.int(column)?).map_err(|_| self.bad(column))
+    }
+
+    pub fn flag(&self, column: &'static str) -> Result<bool, CatalogError> {
+        Ok(self.int(column)? != 0)
+    }
+
+    pub fn maybe_text(&self, column: &'static str) -> Result<Option<String>, CatalogError> {
+        self.row.try_get(column).map_err(|_| self.bad(column))
+    }
+
+    /// A word that names a state.
+    pub fn state<T: FromStr>(&self, column: &'static str) -> Result<T, CatalogError> {
+        self.maybe_text(column)?
+            .and_then(|word| word.parse().ok())
+            .ok_or_else(|| self.bad(column))
+    }
+}
