@@ -1,0 +1,21 @@
+//! What the tests start and stop: PostgreSQL, SeaweedFS, the vault's own programs.
+//!
+//! Everything listens on loopback, on free ports, in folders of its own, and ends with the value that stands for it;
+//! whatever outlives a killed test program is ended by the kernel and swept up by a small watcher (see [`Scratch`]).
+//! A tool that is missing panics and says what brings it; nothing is skipped.
+
+mod child;
+mod http;
+mod postgres;
+mod scratch;
+mod seaweed;
+mod tools;
+mod vault;
+
+pub use child::Child;
+pub use http::{client, json};
+pub use postgres::Postgres;
+pub use scratch::{Scratch, free_port};
+pub use seaweed::Seaweed;
+pub use tools::{chromium, program, python, torture};
+pub use vault::{Owner, Setup, Vault};

@@ -1,0 +1,64 @@
+//! Where the tools that tests drive are: as `make test` says in the environment, else where it puts them.
+
+use std::path::{Path, PathBuf};
+
+/// The Python that has the packages of tests/requirements.txt.
+pub fn python() -> PathBuf {
+    tool("DASHVAULT_PYTHON", || cache().join("python/bin/python"))
+}
+
+/// Debian's Chromium.
+pub fn chromium() -> PathBuf {
+    tool("DASHVAULT_CHROMIUM", || PathBuf::from("/usr/bin/chromium"))
+}
+
+/// Whether the full counts are asked for (`make torture`).
+pub fn torture() -> bool {
+    std::env::var_os("DASHVAULT_TORTURE").is_some_and(|v| !v.is_empty() && v != "0")
+}
+
+/// A program of this workspace, `dashvault` or `dashvault-worker`: as the environment says, else the one built beside
+/// the running test.
+pub fn program(name: &str) -> PathBuf {
+    let variable = match name {
+        "dashvault-worker" => "DASHVAULT_WORKER",
+        _ => "DASHVAULT_BIN",
+    };
+    tool(variable, || {
+        let test = std::env::current_exe().expect("the test program's own path");
+        let beside_deps = test.parent().and_then(Path::parent).expect("a folder above deps");
+        beside_deps.join(name)
+    })
+}
+
+pub(crate) fn weed() -> PathBuf {
+    tool("DASHVAULT_WEED", || cache().join("python/bin/weed"))
+}
+
+/// The folder of `initdb` and `postgres`, which Debian keeps out of the PATH.
+pub(crate) fn postgres_programs() -> PathBuf {
+    tool("DASHVAULT_PG_BIN", || {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let newest = versions.map(|entry| entry.path()).max();
+        newest
+            .unwrap_or_else(|| PathBuf::from("/usr/lib/postgresql/missing"))
+            .join("bin")
+    })
+}
+
+fn tool(variable: &str, otherwise: impl FnOnce() -> PathBuf) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(otherwise, PathBuf::from);
+    assert!(
+        path.exists(),
+        "{} is missing: `make test` installs it and sets {variable}; `cargo build --workspace` builds the programs",
+        path.display()
+    );
+    path
+}
+
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME")
+        .map_or_else(home, PathBuf::from)
+        .join("dashvault")
+}
