@@ -57,7 +57,7 @@ fn root() -> &'static Path {
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o711)).expect("permissions");
         // `read` returns when the other end of the pipe closes, and that is when this program is gone, however it ends.
         // The servers die at the same moment; a few tries let them.
-        let mut watcher = Command::new("setsid")
+        let watcher = Command::new("setsid")
             .args([
                 "sh",
                 "-c",
@@ -70,8 +70,8 @@ fn root() -> &'static Path {
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
-        // Kept open for as long as the program runs.
-        std::mem::forget(watcher.stdin.take());
+        // Keeps the pipe open for as long as the program runs.
+        std::mem::forget(watcher);
         dir
     });
     &ROOT
