@@ -1,7 +1,7 @@
 # The vault as a container image: both programs with the web pages inside, Debian's libav, no root, nothing writable but
 # /data and /keyring. The media worker links a GPL build of FFmpeg; whoever distributes the image distributes that too.
 FROM rust:1.95-slim-bookworm AS build
-RUN apt-get -qq update && apt-get -y -qq install --no-install-recommends make ca-certificates
+RUN apt-get -qq update && apt-get -y -qq install --no-install-recommends make
 WORKDIR /src
 COPY . .
 # The same command as on any machine; it installs what the build needs. The cache makes the next build short.
