@@ -404,3 +404,72 @@ fn a_planted_crate_is_found() {
         Vec::<String>::new()
     );
 }
+
+/// The names of the crates that a package is built of.
+fn crates_of(package: &str) -> BTreeSet<String> {
+    let out = std::process::Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "-p",
+            package,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let names = String::from_utf8(out.stdout).expect("UTF-8");
+    names
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_worker_links_no_keys_no_sql_and_no_http() {
+    let crates = crates_of("dashvault-worker");
+    assert!(crates.contains("ffmpeg-next"), "{crates:?}");
+    for name in [
+        "dashvault-keys",
+        "dashvault",
+        "ring",
+        "aes-gcm",
+        "sqlx",
+        "object_store",
+        "reqwest",
+        "hyper",
+        "actix-web",
+        "rustls",
+        "tokio",
+    ] {
+        assert!(!crates.contains(name), "the worker links {name}");
+    }
+}
+
+#[test]
+fn the_keys_link_no_sql_and_no_network() {
+    let crates = crates_of("dashvault-keys");
+    assert!(crates.contains("ring"), "{crates:?}");
+    for name in [
+        "sqlx",
+        "object_store",
+        "reqwest",
+        "hyper",
+        "actix-web",
+        "ffmpeg-next",
+        "tokio",
+    ] {
+        assert!(!crates.contains(name), "the keys link {name}");
+    }
+    // The same look at the service finds what the two above must not have.
+    let service = crates_of("dashvault");
+    assert!(service.contains("sqlx") && service.contains("reqwest") && service.contains("actix-web"));
+}
