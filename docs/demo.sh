@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${DATA:=data}" "${PORT:=8080}" "${ADMIN_PORT:=9090}"
+program=${DASHVAULT_BIN:-bin/dashvault}
 clip=tests/fixtures/clips/carnd_solidWhiteRight_960x540.mp4
 url=http://127.0.0.1:$PORT
 # The demo's own files: its owner's token, the vehicle's key, the service's log. Nobody else may read them.
@@ -35,7 +36,7 @@ start() {
   if in_use "$PORT"; then fail "port $PORT is in use: stop what listens there, or choose another: make demo PORT=8090"; fi
   if in_use "$ADMIN_PORT"; then fail "port $ADMIN_PORT is in use: choose another: make demo ADMIN_PORT=9190"; fi
   echo "Starting the vault in $DATA; its log is $demo/serve.log"
-  bin/dashvault serve --data "$DATA" --listen "127.0.0.1:$PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" >>"$demo/serve.log" 2>&1 &
+  "$program" serve --data "$DATA" --listen "127.0.0.1:$PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" >>"$demo/serve.log" 2>&1 &
   service=$!
   trap 'kill $service 2>/dev/null; wait $service 2>/dev/null || true' EXIT
   trap 'exit 130' INT
@@ -53,10 +54,10 @@ start() {
 
 owner() {
   if [ -s "$demo/owner.json" ]; then
-    sign_in_url=$(bin/dashvault owner sign-in --email demo@example.org --data "$DATA" --json | field sign_in_url)
+    sign_in_url=$("$program" owner sign-in --email demo@example.org --data "$DATA" --json | field sign_in_url)
   else
     echo "Adding the owner demo@example.org"
-    bin/dashvault owner add --email demo@example.org --data "$DATA" --json >"$demo/owner.json.new"
+    "$program" owner add --email demo@example.org --data "$DATA" --json >"$demo/owner.json.new"
     mv "$demo/owner.json.new" "$demo/owner.json"
     sign_in_url=$(field sign_in_url <"$demo/owner.json")
   fi
@@ -68,13 +69,13 @@ vehicle() {
   echo "Pairing a simulated vehicle"
   local code
   code=$(api POST /v1/devices/pairing-codes --data '{"label":"Demo car","vin":"WVWZZZ1JZXW000001","plate":"DEMO 1"}' | field code)
-  bin/dashvault device pair --server "$url" --code "$code" --out "$demo/device.json"
+  "$program" device pair --server "$url" --code "$code" --out "$demo/device.json"
 }
 
 upload() {
   if [ ! -s "$demo/upload.json" ]; then
     echo "Uploading $clip as the vehicle"
-    bin/dashvault upload --server "$url" --device "$demo/device.json" --wait --json "$clip" >"$demo/upload.json.new"
+    "$program" upload --server "$url" --device "$demo/device.json" --wait --json "$clip" >"$demo/upload.json.new"
     mv "$demo/upload.json.new" "$demo/upload.json"
   fi
   clip_id=$(field clip_id <"$demo/upload.json")
