@@ -4,16 +4,16 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get -qq update && apt-get -y -qq install --no-install-recommends make
 WORKDIR /src
 COPY . .
-# The same command as on any machine; it installs what the build needs. The cache makes the next build short.
-RUN --mount=type=cache,target=/root/.cache/dashvault \
-    make build && install -D -t /out bin/dashvault bin/dashvault-worker
+# The same command as on any machine; it installs what the build needs. (No cache mount: buildah 1.28, Debian 12's, empties
+# the root file system when it cleans one up. `buildah bud --volume` brings a cache along instead.)
+RUN make build && install -D -t /out bin/dashvault bin/dashvault-worker
 
 FROM debian:bookworm-slim
 RUN apt-get -qq update \
  && apt-get -y -qq install --no-install-recommends ca-certificates \
       libavcodec59 libavfilter8 libavformat59 libavutil57 libswresample4 libswscale6 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin vault \
+ && useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin vault \
  && install -d -m 0700 -o vault -g vault /data /keyring
 COPY --from=build /out/ /usr/local/bin/
 # Two volumes, so that the keyring never lies in the same backup as the data it opens.

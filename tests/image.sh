@@ -11,10 +11,10 @@ cd "$(dirname "$0")/.."
 
 store=$CACHE/images
 mkdir -p "$store"
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+export BUILDAH_ISOLATION=chroot
 export CONTAINERS_REGISTRIES_CONF=$store/registries.conf
 printf 'unqualified-search-registries = ["localhost"]\nshort-name-mode = "disabled"\n' >"$store/registries.conf"
-buildah() { command buildah --root "$store/root" --runroot "$store/run" "$@"; }
+buildah() { command buildah --root "$store/root" --storage-driver vfs --runroot "$store/run" "$@"; }
 have() { buildah inspect --type image "$1" >/dev/null 2>&1; }
 mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
 
@@ -53,7 +53,8 @@ have localhost/debian:bookworm-slim || base_image
 have localhost/rust:1.95-slim-bookworm || rust_image
 
 echo "Building the image"
-buildah bud --quiet --pull-never --network host --format docker --tag localhost/dashvault .
+mkdir -p "$store/cache"
+buildah bud --quiet --pull-never --network host --format docker --volume "$store/cache:/root/.cache/dashvault" --tag localhost/dashvault .
 
 container=$(buildah from --pull-never localhost/dashvault)
 work=$(mktemp -d)
@@ -67,6 +68,7 @@ trap cleanup EXIT
 
 # A read-only root with the two mounts and nothing else to write to.
 mkdir -p "$work/root" "$work/data" "$work/keyring"
+: >"$work/log"
 chown 10001 "$work/data" "$work/keyring"
 mount --bind "$(buildah mount "$container")" "$work/root"
 mount -o remount,bind,ro "$work/root"
@@ -82,16 +84,22 @@ pass() {
 }
 fail() {
   echo "FAILED: $*" >&2
-  tail -n 20 "$work/log" >&2
+  tail -n 20 "$work/log" >&2 || true
   echo "$passed passed, 1 failed"
   exit 1
 }
-config() { buildah inspect --type image --format "{{json .Docker.Config.$1}}" localhost/dashvault; }
+# What the image says of itself: a value of its Docker manifest's config, one line an element.
+config() {
+  buildah inspect --type image localhost/dashvault | python3 -c '
+import functools, json, sys
+value = functools.reduce(dict.get, sys.argv[1:], json.load(sys.stdin)["Docker"]["config"])
+print(*([value] if isinstance(value, str) else value), sep="\n")' "$@"
+}
 inside() { chroot --userspec=10001:10001 "$work/root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin "$@"; }
-mapfile -t entry < <(config Entrypoint | python3 -c 'import json,sys; print(*json.load(sys.stdin), sep="\n")')
-mapfile -t health < <(config Healthcheck.Test | python3 -c 'import json,sys; print(*json.load(sys.stdin)[1:], sep="\n")')
+mapfile -t entry < <(config Entrypoint)
+mapfile -t health < <(config Healthcheck Test | tail -n +2) # the first says that it is a program to run
 
-[ "$(config User)" = '"vault"' ] && pass "the image runs as the user vault" || fail "the image runs as $(config User)"
+[ "$(config User)" = vault ] && pass "the image runs as the user vault" || fail "the image runs as $(config User)"
 if inside touch /usr/local/bin/planted 2>/dev/null; then fail "the root can be written to"; fi
 pass "the root is read-only"
 
