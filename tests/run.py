@@ -10,14 +10,20 @@ arguments run those kinds only.
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("CACHE") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "dashvault")
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")
 PYTHON = CACHE / "python" / "bin" / "python"
+# Tests write down here how many rounds of something they made (`rounds` of tests/support).
+COUNTS = TARGET / "test-counts.tsv"
+# No command takes half of this on two cores; a test that hangs must not take the machine with it.
+LIMIT_SECONDS = 8 * 3600 if os.environ.get("DASHVAULT_TORTURE") else 45 * 60
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -49,6 +55,7 @@ def environment():
         DASHVAULT_CHROMIUM="/usr/bin/chromium",
         DASHVAULT_BIN=str(TARGET / "debug" / "dashvault"),
         DASHVAULT_WORKER=str(TARGET / "debug" / "dashvault-worker"),
+        DASHVAULT_COUNTS=str(COUNTS),
         RUST_BACKTRACE="1",
     )
     # Tests talk to loopback; a proxy set for package downloads is not theirs to use.
@@ -72,14 +79,28 @@ def run(command, env, cwd=TOP):
     began, lines = time.monotonic(), []
     try:
         child = subprocess.Popen(list(map(str, command)), cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                 start_new_session=True)
     except OSError as error:
         print(error, flush=True)
         return 127, [], 0.0
-    for line in child.stdout:
-        print(line, end="", flush=True)
-        lines.append(ANSI.sub("", line.rstrip("\n")))
-    return child.wait(), lines, time.monotonic() - began
+
+    def end():
+        print(f"Ended: not done after {LIMIT_SECONDS} seconds.", flush=True)
+        os.killpg(child.pid, signal.SIGKILL)
+
+    limit = threading.Timer(LIMIT_SECONDS, end)
+    limit.start()
+    try:
+        for line in child.stdout:
+            print(line, end="", flush=True)
+            lines.append(ANSI.sub("", line.rstrip("\n")))
+        return child.wait(), lines, time.monotonic() - began
+    except KeyboardInterrupt:
+        os.killpg(child.pid, signal.SIGKILL)
+        raise
+    finally:
+        limit.cancel()
 
 
 def check(name, *command):
@@ -193,6 +214,12 @@ def table(rows, seconds):
     print(f"\n{'kind':<{width}}  passed  failed  skipped  seconds")
     for r in rows:
         print(f"{r.name:<{width}}  {r.passed:6}  {r.failed:6}  {r.skipped:7}  {r.seconds:7.1f}{'  <- not good' if r.bad else ''}")
+    if COUNTS.exists():
+        print("\nrounds made")
+        for line in COUNTS.read_text().splitlines():
+            name, _, count = line.partition("\t")
+            print(f"  {count:>8}  {name}")
+        print()
     slowest = sorted(rows, key=lambda r: -r.seconds)[:5]
     print("Longest: " + "; ".join(f"{r.name} {r.seconds:.0f} s" for r in slowest))
     print(f"In all {seconds / 60:.1f} minutes{', full counts' if os.environ.get('DASHVAULT_TORTURE') else ''}.")
@@ -202,6 +229,7 @@ def main():
     env, began = environment(), time.monotonic()
     if missing := missing_tools(env):
         sys.exit("missing, though .ci/install test should have brought them: " + ", ".join(missing))
+    COUNTS.unlink(missing_ok=True)
     rows = []
     for name in sys.argv[1:] or KINDS:
         rows += KINDS[name](env)

@@ -17,5 +17,5 @@ pub use http::{client, json};
 pub use postgres::Postgres;
 pub use scratch::{Scratch, free_port};
 pub use seaweed::Seaweed;
-pub use tools::{chromium, program, python, torture};
+pub use tools::{chromium, program, python, rounds, torture};
 pub use vault::{Owner, Setup, Vault};

@@ -1,5 +1,7 @@
 //! Where the tools that tests drive are: as `make test` says in the environment, else where it puts them.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The Python that has the packages of tests/requirements.txt.
@@ -15,6 +17,21 @@ pub fn chromium() -> PathBuf {
 /// Whether the full counts are asked for (`make torture`).
 pub fn torture() -> bool {
     std::env::var_os("DASHVAULT_TORTURE").is_some_and(|v| !v.is_empty() && v != "0")
+}
+
+/// How many rounds a test makes: fewer in `make test`, the full count in `make torture`. Both end with a table of what was
+/// asked for here, by `name`.
+pub fn rounds(name: &str, in_test: u32, in_torture: u32) -> u32 {
+    let count = if torture() { in_torture } else { in_test };
+    if let Some(file) = std::env::var_os("DASHVAULT_COUNTS") {
+        let line = format!("{name}\t{count}\n");
+        // One write of one line: other test programs append to the same file.
+        let written = File::options().create(true).append(true).open(file);
+        written
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("the file of counts");
+    }
+    count
 }
 
 /// A program of this workspace, `dashvault` or `dashvault-worker`: as the environment says, else the one built beside
