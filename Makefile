@@ -28,6 +28,7 @@ demo: build ## the vault in ./data with a paired vehicle, a road clip and an ins
 	@docs/demo.sh $(if $(ONCE),--once)
 
 run: build ## the vault in ./data, empty at first
+	@echo "An owner is added beside it with: bin/dashvault owner add --email you@example.org --data $(DATA)"
 	bin/dashvault serve --data "$(DATA)" --listen 127.0.0.1:$(PORT) --admin-listen 127.0.0.1:$(ADMIN_PORT)
 
 test: web ## every kind of test, with counts that fit a coffee break
