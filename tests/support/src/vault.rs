@@ -130,20 +130,14 @@ impl Vault {
         self.child.as_mut().expect("a running service")
     }
 
-    /// The resident memory of the service's process, in bytes.
+    /// The resident memory of the service's process now, in bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let id = self.child.as_ref().expect("a running service").id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the state of a process");
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .expect("its resident size");
-        let kib: u64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("a number");
-        kib * 1024
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// The most it ever was since the process started.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
     }
 
     /// `http://127.0.0.1:port` and the path.
@@ -288,6 +282,21 @@ impl Vault {
             assert!(started.elapsed() < CLIP, "not ready after {CLIP:?}: {clip}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    fn memory_bytes(&self, field: &str) -> u64 {
+        let id = self.child.as_ref().expect("a running service").id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the state of a process");
+        let line = status
+            .lines()
+            .find(|l| l.starts_with(field))
+            .expect("its resident size");
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("a number");
+        kib * 1024
     }
 
     fn data_argument(&self) -> String {
