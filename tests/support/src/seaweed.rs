@@ -105,29 +105,8 @@ impl Seaweed {
 
     /// Sends one signed request, with extra arguments for curl, and returns the answer's body; panics unless 2xx.
     /// A query without a value is written with its equals sign (`?policy=`), else the signature does not match.
-    pub fn request(&self, method: &str, path: &str, curl: &[&str]) -> Vec<u8> {
-        let out = Command::new("curl")
-            .args([
-                "--silent",
-                "--show-error",
-                "--fail-with-body",
-                "--noproxy",
-                "*",
-                "--max-time",
-                "60",
-            ])
-            .args([
-                "--aws-sigv4",
-                &format!("aws:amz:{REGION}:s3"),
-                "--user",
-                &format!("{ACCESS_KEY}:{SECRET_KEY}"),
-            ])
-            // curl 7.88 signs no body of its own accord; on loopback nothing is lost by saying so.
-            .args(["--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
-            .args(["--request", method])
-            .args(curl)
-            .arg(format!("{}{path}", self.endpoint()))
-            .stdin(Stdio::null())
+    pub fn request(&self, method: &str, path: &str, arguments: &[&str]) -> Vec<u8> {
+        let out = curl(method, &format!("{}{path}", self.endpoint()), arguments)
             .output()
             .expect("curl");
         assert!(
@@ -153,6 +132,31 @@ impl Seaweed {
     pub fn process(&self) -> &Child {
         &self.child
     }
+}
+
+/// One signed request.
+fn curl(method: &str, url: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("curl");
+    command.args([
+        "--silent",
+        "--show-error",
+        "--fail-with-body",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "60",
+    ]);
+    let (scope, user) = (format!("aws:amz:{REGION}:s3"), format!("{ACCESS_KEY}:{SECRET_KEY}"));
+    command.args(["--aws-sigv4", &scope, "--user", &user]);
+    // curl 7.88 signs no body of its own accord; on loopback nothing is lost by saying so.
+    command.args([
+        "--header",
+        "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+        "--request",
+        method,
+    ]);
+    command.args(arguments).arg(url).stdin(Stdio::null());
+    command
 }
 
 fn serve(dir: &Path, ports: &Ports) -> Child {
@@ -207,25 +211,23 @@ fn serve(dir: &Path, ports: &Ports) -> Child {
     ]);
     std::fs::create_dir_all(dir.join("data")).expect("a folder for its data");
     let mut child = Child::spawn("SeaweedFS", &command, None, &dir.join("log"));
-    let mut asks = Command::new("curl");
-    asks.args([
-        "--silent",
-        "--fail",
-        "--output",
-        "/dev/null",
-        "--noproxy",
-        "*",
-        "--max-time",
-        "5",
-    ]);
-    asks.args([
-        "--aws-sigv4",
-        &format!("aws:amz:{REGION}:s3"),
-        "--user",
-        &format!("{ACCESS_KEY}:{SECRET_KEY}"),
-    ]);
-    asks.arg(format!("http://127.0.0.1:{s3}/"));
-    child.wait_until("ready", START, || asks.status().expect("curl").success());
+    // The gateway answers before the parts behind it know each other. Asking it too early costs five seconds of its own
+    // retries, so the master is asked first whether the volumes have reported; then it is ready once it keeps what it is
+    // given. A bucket that is there already answers 409, which is as good.
+    let status = format!("http://127.0.0.1:{master}/dir/status");
+    child.wait_until("joined by its volumes", START, || {
+        let told = curl("GET", &status, &[]).output().expect("curl").stdout;
+        String::from_utf8_lossy(&told).contains(&format!("127.0.0.1:{volume}"))
+    });
+    let endpoint = format!("http://127.0.0.1:{s3}");
+    child.wait_until("ready", START, || {
+        curl("PUT", &format!("{endpoint}/readiness"), &[])
+            .output()
+            .expect("curl");
+        let object = format!("{endpoint}/readiness/probe");
+        let put = curl("PUT", &object, &["--data-binary", "kept"]).output().expect("curl");
+        put.status.success() && curl("GET", &object, &[]).output().expect("curl").stdout == b"kept"
+    });
     child
 }
 
