@@ -1,0 +1,31 @@
+// Words for kinds of events. An unknown kind is shown as its own name, so that a newer service loses nothing.
+
+const WORDS: Record<string, string> = {
+  signed_in: "Signed in",
+  signed_out: "Signed out",
+  sign_in_made: "Sign-in link made",
+  device_paired: "Vehicle paired",
+  device_revoked: "Vehicle revoked",
+  pairing_code_made: "Pairing code made",
+  upload_created: "Upload begun",
+  upload_complete: "Upload complete",
+  upload_completed: "Upload complete",
+  clip_ready: "Clip ready",
+  clip_failed: "Clip could not be prepared",
+  clip_trashed: "Clip moved to the trash",
+  clip_restored: "Clip restored",
+  clip_erased: "Clip erased",
+  clip_viewed: "Clip viewed",
+  viewed: "Clip viewed",
+  link_made: "Link made",
+  link_created: "Link made",
+  link_opened: "Link opened",
+  link_viewed: "Viewed through a link",
+  link_revoked: "Link revoked",
+  link_refused: "Link refused",
+};
+
+export function eventWords(kind: string): string {
+  const key = kind.replaceAll(/[.\- ]/g, "_");
+  return WORDS[key] ?? kind.replaceAll(/[._-]/g, " ").replace(/^./, (c) => c.toUpperCase());
+}

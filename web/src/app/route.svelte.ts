@@ -1,0 +1,53 @@
+// Client routes of the owner's app: the address bar's path, read into a page.
+
+export type Route =
+  | { page: "clips" | "links" | "activity" | "vehicles" | "trash" | "account" | "sign-in" | "lost" }
+  | { page: "clip"; id: string };
+
+const PLAIN = new Set(["links", "activity", "vehicles", "trash", "account", "sign-in"] as const);
+/** Ids are 26 characters of base32. */
+const CLIP = /^\/clips\/([a-z2-7A-Z0-9]{26})\/?$/;
+
+export function parseRoute(path: string): Route {
+  if (path === "/" || path === "/index.html" || path === "/clips" || path === "/clips/") return { page: "clips" };
+  const clip = CLIP.exec(path);
+  if (clip) return { page: "clip", id: clip[1]! };
+  const name = path.replace(/^\/|\/$/g, "");
+  return PLAIN.has(name as never) ? { page: name as "links" } : { page: "lost" };
+}
+
+/**
+ * Takes the secret out of the address bar and out of the history entry, and returns it. Call it once, before anything
+ * else runs: from then on it lives only in the caller's variable.
+ */
+export function takeFragment(): string {
+  const secret = location.hash.slice(1);
+  if (location.href.includes("#")) history.replaceState(null, "", location.pathname + location.search);
+  return secret;
+}
+
+class Router {
+  route = $state<Route>(parseRoute(location.pathname));
+
+  constructor() {
+    addEventListener("popstate", () => (this.route = parseRoute(location.pathname)));
+  }
+
+  go(path: string, replace = false) {
+    history[replace ? "replaceState" : "pushState"](null, "", path);
+    this.route = parseRoute(path);
+    scrollTo(0, 0);
+  }
+
+  /** Follows links of this origin without a page load; leaves every modified click to the browser. */
+  click = (event: MouseEvent) => {
+    if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const a = (event.target as Element).closest?.("a[href]");
+    if (!(a instanceof HTMLAnchorElement) || a.target || a.hasAttribute("download")) return;
+    if (a.origin !== location.origin || a.pathname.startsWith("/v1/") || a.pathname.startsWith("/s/") || a.hash) return;
+    event.preventDefault();
+    this.go(a.pathname);
+  };
+}
+
+export const router = new Router();
