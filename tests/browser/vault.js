@@ -1,0 +1,76 @@
+// The service under test: a real `dashvault serve` on a folder of its own and a free port of the loopback.
+import { execFile, spawn } from "node:child_process";
+import { access, constants, mkdtemp, readFile, rm, open } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const READY_LIMIT_MS = 60_000;
+const COMMAND_LIMIT_MS = 60_000;
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** The program that an environment variable names, or the one beside the sources; a missing one is a failure. */
+export async function program(variable, otherwise) {
+  const path = process.env[variable] || otherwise;
+  await access(path, constants.X_OK).catch(() => {
+    throw new Error(`${path} is missing or no program (set ${variable})`);
+  });
+  return path;
+}
+
+export class Vault {
+  static async start() {
+    const vault = new Vault();
+    vault.bin = await program("DASHVAULT_BIN", new URL("../../bin/dashvault", import.meta.url).pathname);
+    vault.dir = await mkdtemp(join(tmpdir(), "dashvault-browser-"));
+    vault.data = join(vault.dir, "data");
+    const [port, admin] = [await freePort(), await freePort()];
+    vault.url = `http://127.0.0.1:${port}`;
+    const log = await open(join(vault.dir, "serve.log"), "w");
+    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", vault.url], {
+      cwd: vault.dir,
+      stdio: ["ignore", log.fd, log.fd],
+    });
+    vault.ended = new Promise((resolve) => vault.child.once("exit", resolve));
+    await log.close();
+    for (const until = Date.now() + READY_LIMIT_MS; ; ) {
+      const answer = await fetch(`${vault.url}/readyz`).catch(() => null);
+      if (answer?.ok) return vault;
+      if (vault.child.exitCode !== null || Date.now() > until) {
+        const words = await vault.log();
+        await vault.stop();
+        throw new Error(`the service did not become ready: ${words}`);
+      }
+      await new Promise((r) => setTimeout(r, 100));
+    }
+  }
+
+  async owner(email) {
+    const { stdout } = await run(this.bin, ["owner", "add", "--email", email, "--data", this.data, "--json"], { cwd: this.dir, timeout: COMMAND_LIMIT_MS });
+    return JSON.parse(stdout.split("\n").find((line) => line.startsWith("{")));
+  }
+
+  async log() {
+    return (await readFile(join(this.dir, "serve.log"), "utf8")).slice(-2000);
+  }
+
+  async stop() {
+    this.child.kill("SIGTERM");
+    const hard = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
+    await this.ended;
+    clearTimeout(hard);
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
