@@ -131,8 +131,7 @@ class Uploads {
       metadata: {
         filename: file.name,
         filetype: file.type || "application/octet-stream",
-        // What a camera's card says of the file; the vault marks it as the sender's word.
-        ...(file.lastModified ? { recorded_at: new Date(file.lastModified).toISOString() } : {}),
+        // No recorded_at: a file's date is often that of a copy, and would be shown to an insurer as the recording's.
       },
       onUploadUrlAvailable: () => {
         sending.clipId = upload.url?.split("/").pop() ?? null;
