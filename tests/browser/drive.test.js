@@ -46,15 +46,21 @@ test("a sign-in link is redeemed by a click, once, and leaves the address bar", 
 });
 
 test("a clip is uploaded from the browser, with progress, and becomes ready by itself", async () => {
-  // The first PATCH is cut off: the page asks how much arrived, and goes on in the same upload.
-  let cuts = 0;
-  await page.route("**/v1/uploads/*", (route) => (route.request().method() === "PATCH" && cuts++ === 0 ? route.abort("connectionreset") : route.continue()));
+  // The first PATCH is cut off, and the first question how much arrived is put off: the page asks again, and goes on in
+  // the same upload.
+  const first = new Set();
+  await page.route("**/v1/uploads/*", (route) => {
+    const method = route.request().method();
+    if (first.has(method)) return route.continue();
+    first.add(method);
+    return method === "PATCH" ? route.abort("connectionreset") : route.fulfill({ status: 503 });
+  });
   await page.getByLabel("Clips to upload").setInputFiles(CLIP);
   await page.getByRole("progressbar", { name: /^Upload of/ }).waitFor();
   await page.getByRole("link", { name: "Show the clip" }).waitFor({ timeout: SETTLE_MS });
   await page.unroute("**/v1/uploads/*");
   const tus = watched.asked.filter((a) => a.includes("/v1/uploads")).map((a) => a.split(" ")[0]);
-  assert.deepEqual(tus, ["POST", "PATCH", "HEAD", "PATCH"]);
+  assert.deepEqual(tus, ["POST", "PATCH", "HEAD", "HEAD", "PATCH"]);
   await watched.inspect("clips-arriving");
   await page.getByRole("list", { name: "Clips" }).getByText("Ready").waitFor({ timeout: SETTLE_MS });
   await page.getByRole("list", { name: "Clips" }).locator("img").waitFor();

@@ -133,6 +133,11 @@ class Uploads {
         filetype: file.type || "application/octet-stream",
         // No recorded_at: a file's date is often that of a copy, and would be shown to an insurer as the recording's.
       },
+      // The library takes any refused HEAD for a lost upload and begins anew at byte 0. Only 404 and 410 mean that.
+      onAfterResponse: (request, answer) => {
+        const status = answer.getStatus();
+        if (request.getMethod() === "HEAD" && (status === 401 || status === 403 || status === 429 || status >= 500)) throw new Error(`HEAD answered ${status}`);
+      },
       onUploadUrlAvailable: () => {
         sending.clipId = upload.url?.split("/").pop() ?? null;
         this.onclip?.();
