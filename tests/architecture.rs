@@ -75,7 +75,7 @@ impl Source {
 fn sources() -> Vec<Source> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["src", "keys", "worker", "tests", "benches"] {
+    for folder in ["src", "client", "keys", "worker", "tests", "benches"] {
         collect(top, &top.join(folder), &mut found);
     }
     assert!(found.len() > 20, "only {} source files: the wrong folder?", found.len());

@@ -97,11 +97,10 @@ CREATE TABLE clips (
     incomplete     BIGINT NOT NULL,            -- 1 when less than what was claimed could be decoded
     error_code     TEXT,
     kek_version    BIGINT,
-    wrapped_dek    BYTEA,                       -- overwritten at erasure
+    envelope       BYTEA,                  -- a whole DCVE record: wrapped DEK and manifest; overwritten at erasure
     sealed_summary BYTEA,                       -- DEK: fixed size; recorded time, duration, device, kind, flags
     sealed_details BYTEA,                       -- DEK: SHA-256, exact length, file name, place, times
     sha256_index   BYTEA,                       -- HMAC inside one owner and vehicle
-    revision       BIGINT NOT NULL,
     held           BIGINT NOT NULL,
     created_at     BIGINT NOT NULL,
     updated_at     BIGINT NOT NULL,

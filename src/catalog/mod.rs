@@ -3,9 +3,25 @@
 //! Reads are methods of [`Catalog`]; writes are methods of [`Tx`], so that a room composes what belongs together into
 //! one transaction. Each table has a file of its own.
 
+mod clips;
 mod connect;
+mod credentials;
+mod devices;
 mod error;
+mod events;
+mod intents;
+mod jobs;
+mod keks;
+mod links;
+mod objects;
+mod owners;
+mod pairing_codes;
+mod pieces;
 mod row;
+mod system_records;
+mod tenants;
+mod upload_keys;
+mod uploads;
 
 pub use connect::{Catalog, Config, Tx};
 pub use error::CatalogError;

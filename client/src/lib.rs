@@ -1,0 +1,1 @@
+//! The vehicle's side: pairing, tokens, resumable uploads, receipts.

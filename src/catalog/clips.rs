@@ -1,0 +1,1 @@
+//! Clips: states, envelopes, sealed summaries.

@@ -1,0 +1,1 @@
+//! Owners' key-encryption keys.

@@ -1,0 +1,1 @@
+//! Owners, found by the index of their e-mail address.

@@ -1,0 +1,1 @@
+//! Vehicles' pairing codes.

@@ -1,0 +1,1 @@
+//! Sealed pieces of uploads.

@@ -1,0 +1,1 @@
+//! The wrapped system record, one a root epoch.

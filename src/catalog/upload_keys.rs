@@ -1,0 +1,1 @@
+//! Keys of uploads, sealed to the ingest key.

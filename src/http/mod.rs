@@ -1,0 +1,1 @@
+//! The outside face: routes, typed headers, ranges, problems, pages.

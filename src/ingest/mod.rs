@@ -1,0 +1,1 @@
+//! Resumable uploads as sealed pieces, and their receipts.

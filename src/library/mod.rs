@@ -1,0 +1,1 @@
+//! An owner's clips: lists, byte ranges, trash, erasure.

@@ -1,0 +1,1 @@
+//! Leased jobs: finish an upload, make a link's media, erase; the sweep.

@@ -1,0 +1,1 @@
+//! Object storage behind one struct; one enum owns every path and location.

@@ -1,0 +1,1 @@
+//! Where keys, key rows and the store meet; every byte that is stored passes here.

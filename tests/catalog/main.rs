@@ -1,0 +1,22 @@
+//! The catalogue's suite: every test runs on SQLite and on a private PostgreSQL.
+
+use dashvault::catalog::{Catalog, Config};
+use dashvault_test_support::{Postgres, Scratch};
+
+mod tenants;
+
+/// Runs a test on an empty catalogue of each kind.
+pub async fn both(test: impl AsyncFn(Catalog)) {
+    let scratch = Scratch::new("catalog");
+    let sqlite = Config::Sqlite {
+        dir: scratch.path().join("catalogue"),
+    };
+    let postgres = Config::Postgres {
+        url: Postgres::shared().database(),
+    };
+    for config in [sqlite, postgres] {
+        let catalog = Catalog::connect(&config).await.expect("a new catalogue");
+        test(catalog.clone()).await;
+        catalog.close().await;
+    }
+}
