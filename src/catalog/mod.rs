@@ -25,3 +25,4 @@ mod uploads;
 
 pub use connect::{Catalog, Config, Tx};
 pub use error::CatalogError;
+pub use jobs::{JobLease, JobRow, NewJob};
