@@ -172,13 +172,12 @@ impl Tx {
 
     /// The fence before writes to other tables: false when the lease is lost, else the row stays locked until the commit.
     pub async fn hold_job(&mut self, held: JobLease, now: UnixMs) -> Result<bool, CatalogError> {
-        let done =
-            sqlx::query("UPDATE jobs SET updated_at = $1 WHERE id = $2 AND lease_id = $3 AND state = 'running'")
-                .bind(now)
-                .bind(held.job.as_bytes().to_vec())
-                .bind(held.lease.as_bytes().to_vec())
-                .execute(self.connection())
-                .await?;
+        let done = sqlx::query("UPDATE jobs SET updated_at = $1 WHERE id = $2 AND lease_id = $3 AND state = 'running'")
+            .bind(now)
+            .bind(held.job.as_bytes().to_vec())
+            .bind(held.lease.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -196,12 +195,7 @@ impl Tx {
     }
 
     /// Writes how far the job is, in per mille; false when the lease is lost.
-    pub async fn set_job_progress(
-        &mut self,
-        held: JobLease,
-        progress: u32,
-        now: UnixMs,
-    ) -> Result<bool, CatalogError> {
+    pub async fn set_job_progress(&mut self, held: JobLease, progress: u32, now: UnixMs) -> Result<bool, CatalogError> {
         let done = sqlx::query(
             "UPDATE jobs SET progress = $1, updated_at = $2 WHERE id = $3 AND lease_id = $4 AND state = 'running'",
         )
