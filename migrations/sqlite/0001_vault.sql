@@ -108,6 +108,7 @@ CREATE TABLE clips (
     erase_at       BIGINT
 );
 CREATE INDEX clips_by_owner ON clips (owner_id, state, created_at);
+CREATE INDEX clips_by_change ON clips (owner_id, updated_at);
 CREATE INDEX clips_to_erase ON clips (erase_at);
 
 -- Published sealed objects. Kind, rendition, exact length and hash are in sealed_about.

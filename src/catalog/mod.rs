@@ -23,6 +23,7 @@ mod tenants;
 mod upload_keys;
 mod uploads;
 
+pub use clips::{ClipPublication, ClipRow, ClipTotals, ClipsStamp, NewClip};
 pub use connect::{Catalog, Config, Tx};
 pub use error::CatalogError;
 pub use jobs::{JobLease, JobRow, NewJob};

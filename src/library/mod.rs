@@ -1,1 +1,9 @@
-//! An owner's clips: lists, byte ranges, trash, erasure.
+//! An owner's clips: lists, what can be watched and read of one, trash and erasure; and what a link shows.
+
+mod error;
+mod view;
+
+pub use error::LibraryError;
+pub use view::{
+    ClipError, ClipPage, ClipView, MeView, RenditionView, SharedClip, SharedMedia, SharedMediaState, SharedView, Time,
+};
