@@ -3,6 +3,7 @@
 use dashvault::catalog::{Catalog, Config};
 use dashvault_test_support::{Postgres, Scratch};
 
+mod jobs;
 mod tenants;
 
 /// Runs a test on an empty catalogue of each kind.
