@@ -1,1 +1,181 @@
-//! Objects that are being written.
+//! Objects that are being written: a row stands before the first byte and leaves in the transaction that publishes.
+
+use std::str::FromStr;
+
+use sqlx::any::AnyRow;
+
+use super::row::Row;
+use super::{Catalog, CatalogError, Tx};
+use crate::model::{ObjectId, TenantId, UnixMs};
+
+/// `lease_until` of an intent that a sweep has taken: nobody publishes or extends it any more.
+const SWEPT: UnixMs = 0;
+
+/// Where an object is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentLocation {
+    /// The data bucket.
+    Data,
+    /// The staging location.
+    Staging,
+}
+
+/// A row of `intents`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntentRow {
+    pub object: ObjectId,
+    pub location: IntentLocation,
+    /// The job's or the upload's id.
+    pub holder: [u8; 16],
+    /// The store's name for an upload in parts.
+    pub multipart_id: Option<String>,
+    pub lease_until: UnixMs,
+}
+
+impl IntentLocation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Staging => "staging",
+        }
+    }
+}
+
+impl FromStr for IntentLocation {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "data" => Ok(Self::Data),
+            "staging" => Ok(Self::Staging),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Catalog {
+    /// At most `limit` intents whose lease has ended before `now`, oldest first.
+    pub async fn ended_intents(&self, now: UnixMs, limit: u32) -> Result<Vec<IntentRow>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT object_id, location, holder_id, multipart_id, lease_until FROM intents \
+             WHERE lease_until < $1 ORDER BY lease_until, object_id LIMIT $2",
+        )
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// One intent.
+    pub async fn intent(&self, object: ObjectId) -> Result<Option<IntentRow>, CatalogError> {
+        let row = sqlx::query(
+            "SELECT object_id, location, holder_id, multipart_id, lease_until FROM intents WHERE object_id = $1",
+        )
+        .bind(object.as_bytes().to_vec())
+        .fetch_optional(self.readers())
+        .await?;
+        row.as_ref().map(read).transpose()
+    }
+}
+
+impl Tx {
+    /// Adds an intent.
+    pub async fn insert_intent(
+        &mut self,
+        tenant: TenantId,
+        intent: &IntentRow,
+        now: UnixMs,
+    ) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO intents (object_id, tenant_id, location, holder_id, multipart_id, lease_until, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(intent.object.as_bytes().to_vec())
+        .bind(tenant.as_bytes().to_vec())
+        .bind(intent.location.as_str())
+        .bind(intent.holder.to_vec())
+        .bind(intent.multipart_id.clone())
+        .bind(intent.lease_until)
+        .bind(now)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Notes the store's name for an upload in parts; whether the intent is still there.
+    pub async fn set_intent_multipart(&mut self, object: ObjectId, multipart_id: &str) -> Result<bool, CatalogError> {
+        let done = sqlx::query("UPDATE intents SET multipart_id = $1 WHERE object_id = $2")
+            .bind(multipart_id)
+            .bind(object.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Moves the end of the leases of everything a holder writes; how many intents there are.
+    pub async fn extend_intents(&mut self, holder: &[u8; 16], lease_until: UnixMs) -> Result<u64, CatalogError> {
+        let done = sqlx::query("UPDATE intents SET lease_until = $1 WHERE holder_id = $2 AND lease_until <> $3")
+            .bind(lease_until)
+            .bind(holder.to_vec())
+            .bind(SWEPT)
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Removes an intent in the transaction that publishes its object; false when a sweep has it or had it, and then the
+    /// object must not be published: its bytes may be gone.
+    pub async fn remove_intent(&mut self, object: ObjectId) -> Result<bool, CatalogError> {
+        let done = sqlx::query("DELETE FROM intents WHERE object_id = $1 AND lease_until <> $2")
+            .bind(object.as_bytes().to_vec())
+            .bind(SWEPT)
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes an intent for a sweep if its lease has ended before `now`, so that nobody publishes the object any more;
+    /// whether it could be taken. One that an earlier sweep took and did not end can be taken again.
+    pub async fn take_ended_intent(&mut self, object: ObjectId, now: UnixMs) -> Result<bool, CatalogError> {
+        let done = sqlx::query("UPDATE intents SET lease_until = $1 WHERE object_id = $2 AND lease_until < $3")
+            .bind(SWEPT)
+            .bind(object.as_bytes().to_vec())
+            .bind(now)
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Removes an intent whose object is gone from the store.
+    pub async fn drop_swept_intent(&mut self, object: ObjectId) -> Result<(), CatalogError> {
+        sqlx::query("DELETE FROM intents WHERE object_id = $1 AND lease_until = $2")
+            .bind(object.as_bytes().to_vec())
+            .bind(SWEPT)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Ends at `now` the leases of what a holder writes, so that the next sweep removes it; how many intents there are.
+    pub async fn end_intents(&mut self, holder: &[u8; 16], now: UnixMs) -> Result<u64, CatalogError> {
+        let done = sqlx::query("UPDATE intents SET lease_until = $1 WHERE holder_id = $2 AND lease_until <> $3")
+            .bind(now)
+            .bind(holder.to_vec())
+            .bind(SWEPT)
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn read(row: &AnyRow) -> Result<IntentRow, CatalogError> {
+    let row = Row::new("intents", row);
+    Ok(IntentRow {
+        object: row.id("object_id")?,
+        location: row.state("location")?,
+        holder: row.array("holder_id")?,
+        multipart_id: row.maybe_text("multipart_id")?,
+        lease_until: row.int("lease_until")?,
+    })
+}

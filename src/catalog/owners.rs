@@ -1,1 +1,179 @@
-//! Owners, found by the index of their e-mail address.
+//! Owners: a state, an index of the e-mail address, a sealed profile.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sqlx::any::AnyRow;
+
+use super::row::Row;
+use super::{Catalog, CatalogError, Tx};
+use crate::model::{OwnerId, TenantId, UnixMs};
+
+/// A query of this table; `concat!` keeps every text constant.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, state, email_index, sealed_profile, created_at, erased_at FROM owners ",
+            $rest
+        )
+    };
+}
+
+/// Where an owner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerState {
+    /// Its clips can be read and added.
+    Active,
+    /// Erasure has begun; nothing can be read.
+    Erasing,
+    /// Its keys are destroyed.
+    Erased,
+}
+
+/// A row of `owners`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnerRow {
+    pub id: OwnerId,
+    pub state: OwnerState,
+    pub email_index: Option<Vec<u8>>,
+    pub sealed_profile: Option<Vec<u8>>,
+    pub created_at: UnixMs,
+    pub erased_at: Option<UnixMs>,
+}
+
+/// A row to add.
+pub struct NewOwner<'a> {
+    pub id: OwnerId,
+    pub tenant: TenantId,
+    pub email_index: &'a [u8; 32],
+    /// The root epoch whose index key made `email_index`.
+    pub index_epoch: u32,
+    pub sealed_profile: &'a [u8],
+    pub created_at: UnixMs,
+}
+
+impl OwnerState {
+    /// The word in the row.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Erasing => "erasing",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+impl fmt::Display for OwnerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for OwnerState {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Active, Self::Erasing, Self::Erased]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or(())
+    }
+}
+
+impl Catalog {
+    /// One owner.
+    pub async fn owner(&self, id: OwnerId) -> Result<Option<OwnerRow>, CatalogError> {
+        let row = sqlx::query(select!("WHERE id = $1"))
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// The owner with this index of an e-mail address.
+    pub async fn owner_by_email(
+        &self,
+        tenant: TenantId,
+        email_index: &[u8; 32],
+    ) -> Result<Option<OwnerRow>, CatalogError> {
+        let row = sqlx::query(select!("WHERE tenant_id = $1 AND email_index = $2"))
+            .bind(tenant.as_bytes().to_vec())
+            .bind(email_index.to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// At most `limit` owners in the order of their ids, after `after`.
+    pub async fn owners(
+        &self,
+        tenant: TenantId,
+        after: Option<OwnerId>,
+        limit: u32,
+    ) -> Result<Vec<OwnerRow>, CatalogError> {
+        let rows = sqlx::query(select!("WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"))
+            .bind(tenant.as_bytes().to_vec())
+            .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+impl Tx {
+    /// Adds an active owner; an index that another owner has is [`CatalogError::Exists`].
+    pub async fn insert_owner(&mut self, owner: &NewOwner<'_>) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO owners (id, tenant_id, state, email_index, index_epoch, sealed_profile, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(owner.id.as_bytes().to_vec())
+        .bind(owner.tenant.as_bytes().to_vec())
+        .bind(OwnerState::Active.as_str())
+        .bind(owner.email_index.to_vec())
+        .bind(i64::from(owner.index_epoch))
+        .bind(owner.sealed_profile.to_vec())
+        .bind(owner.created_at)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Begins an owner's erasure; whether the owner was active.
+    pub async fn begin_owner_erasure(&mut self, id: OwnerId) -> Result<bool, CatalogError> {
+        let done = sqlx::query("UPDATE owners SET state = $1 WHERE id = $2 AND state = $3")
+            .bind(OwnerState::Erasing.as_str())
+            .bind(id.as_bytes().to_vec())
+            .bind(OwnerState::Active.as_str())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Clears the index and the profile and marks the owner erased.
+    pub async fn erase_owner(&mut self, id: OwnerId, now: UnixMs) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE owners SET state = $1, email_index = NULL, sealed_profile = NULL, erased_at = $2 \
+             WHERE id = $3 AND state <> $1",
+        )
+        .bind(OwnerState::Erased.as_str())
+        .bind(now)
+        .bind(id.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+fn read(row: &AnyRow) -> Result<OwnerRow, CatalogError> {
+    let row = Row::new("owners", row);
+    Ok(OwnerRow {
+        id: row.id("id")?,
+        state: row.state("state")?,
+        email_index: row.maybe_bytes("email_index")?,
+        sealed_profile: row.maybe_bytes("sealed_profile")?,
+        created_at: row.int("created_at")?,
+        erased_at: row.maybe_int("erased_at")?,
+    })
+}

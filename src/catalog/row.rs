@@ -58,6 +58,20 @@ impl<'r> Row<'r> {
         u64::try_from(self.int(column)?).map_err(|_| self.bad(column))
     }
 
+    /// A small number, such as a version.
+    pub fn count(&self, column: &'static str) -> Result<u32, CatalogError> {
+        u32::try_from(self.int(column)?).map_err(|_| self.bad(column))
+    }
+
+    pub fn byte(&self, column: &'static str) -> Result<u8, CatalogError> {
+        u8::try_from(self.int(column)?).map_err(|_| self.bad(column))
+    }
+
+    /// Bytes of a fixed number: an id without a type of its own, a digest.
+    pub fn array<const N: usize>(&self, column: &'static str) -> Result<[u8; N], CatalogError> {
+        self.bytes(column)?.try_into().map_err(|_| self.bad(column))
+    }
+
     pub fn flag(&self, column: &'static str) -> Result<bool, CatalogError> {
         Ok(self.int(column)? != 0)
     }

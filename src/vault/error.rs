@@ -1,0 +1,90 @@
+//! What can go wrong in the vault, one variant for each thing a caller does differently.
+
+use crate::catalog::CatalogError;
+use crate::model::{ClipId, ObjectId};
+use crate::store::StoreError;
+
+/// Where a failure came from; told once, at the edge.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of the vault.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The store, the catalogue or the root key does not answer: 503, try again later.
+    #[error("the vault's storage does not answer")]
+    Unavailable(#[source] Cause),
+    /// No room on a disk: 507.
+    #[error("the vault's storage is full")]
+    Full(#[source] Cause),
+    /// An object that the catalogue names is not what was sealed: nothing of it left.
+    #[error("object {object} of clip {clip} is damaged")]
+    Damaged {
+        /// The object.
+        object: ObjectId,
+        /// Its clip, or its upload.
+        clip: ClipId,
+    },
+    /// An object that the catalogue names is not in the store: erased a moment ago, or lost.
+    #[error("object {object} of clip {clip} is missing")]
+    Missing {
+        /// The object.
+        object: ObjectId,
+        /// Its clip, or its upload.
+        clip: ClipId,
+    },
+    /// A sealed column does not open at its place.
+    #[error("{table}.{column} does not open")]
+    DamagedRow {
+        /// The table.
+        table: &'static str,
+        /// The sealed column.
+        column: &'static str,
+    },
+    /// The keys are destroyed: what was asked for has been erased.
+    #[error("its keys are gone")]
+    Gone,
+    /// Another owner has this e-mail address.
+    #[error("an owner with this e-mail address exists")]
+    EmailTaken,
+    /// The intent has been swept, because its lease ended: start again with a new object.
+    #[error("object {object} lost its lease before it was published")]
+    LeaseLost {
+        /// The object that must not be published.
+        object: ObjectId,
+    },
+    /// More bytes than the caller or the format allows.
+    #[error("more than {limit_bytes} bytes")]
+    OverLimit {
+        /// The most there may be.
+        limit_bytes: u64,
+    },
+    /// The keyring cannot be used with this catalogue; the text says what to do.
+    #[error("{reason}")]
+    Keyring {
+        /// What is wrong and what helps.
+        reason: String,
+    },
+    /// The store or the catalogue refuses, and trying again will not help: somebody must look.
+    #[error("the vault's storage refused")]
+    Refused(#[source] Cause),
+}
+
+impl From<CatalogError> for VaultError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Unavailable(_) => Self::Unavailable(error.into()),
+            CatalogError::Full(_) => Self::Full(error.into()),
+            _ => Self::Refused(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+            StoreError::Full(_) => Self::Full(error.into()),
+            _ => Self::Refused(error.into()),
+        }
+    }
+}
