@@ -2,6 +2,7 @@
 
 mod clock;
 mod id;
+pub mod index;
 mod range;
 mod state;
 
