@@ -336,7 +336,12 @@ mod tests {
             video,
         });
         let tracks = proptest::collection::vec(track, 0..=MAX_TRACKS);
-        let plain = (any::<Vec<u8>>(), any::<[u64; 2]>(), "[a-z0-9.,]{0,40}", any::<[u32; 2]>());
+        let plain = (
+            any::<Vec<u8>>(),
+            any::<[u64; 2]>(),
+            "[a-z0-9.,]{0,40}",
+            any::<[u32; 2]>(),
+        );
         (plain, tracks, fragments()).prop_map(|((init, numbers, codecs, size), tracks, fragments)| RenditionIndex {
             init,
             total_bytes: numbers[0],
