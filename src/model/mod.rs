@@ -12,4 +12,7 @@ pub use id::{
     UploadKeyId,
 };
 pub use range::{ByteRange, RangeError};
-pub use state::{ClipState, JobKind, JobState, MediaKind, ObjectKind, UnknownState, UploadState};
+pub use state::{
+    ClipState, CredentialKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind, ObjectKind,
+    UnknownState, UploadState,
+};

@@ -115,6 +115,88 @@ states! {
         /// The places.
         Track = "track",
     }
+
+    /// What a credential lets its holder do.
+    CredentialKind {
+        /// An owner's API token.
+        Api = "api",
+        /// An owner's web session.
+        Web = "web",
+        /// A one-time sign-in link.
+        SignIn = "sign_in",
+        /// A viewing session of a signed link.
+        Link = "link",
+    }
+
+    /// Whether a vehicle may speak.
+    DeviceState {
+        /// Its tokens are good.
+        Active = "active",
+        /// Its tokens are refused, for ever.
+        Revoked = "revoked",
+    }
+
+    /// Where a link's own media are.
+    LinkMediaState {
+        /// The job waits or runs.
+        Preparing = "preparing",
+        /// They can be watched.
+        Ready = "ready",
+        /// They could not be made.
+        Failed = "failed",
+        /// The link has ended and they are gone.
+        Removed = "removed",
+    }
+
+    /// What happened, as an owner's activity tells it.
+    EventKind {
+        /// An owner was added.
+        OwnerAdded = "owner_added",
+        /// A one-time sign-in link was made.
+        SignInMade = "sign_in_made",
+        /// A sign-in link was redeemed.
+        SignedIn = "signed_in",
+        /// A session or token was given up.
+        SignedOut = "signed_out",
+        /// A pairing code was made.
+        PairingCodeMade = "pairing_code_made",
+        /// A pairing code died of wrong tries.
+        PairingRefused = "pairing_refused",
+        /// A vehicle was paired.
+        DevicePaired = "device_paired",
+        /// A vehicle got another name.
+        DeviceRenamed = "device_renamed",
+        /// A vehicle may no longer speak.
+        DeviceRevoked = "device_revoked",
+        /// An upload was begun.
+        UploadCreated = "upload_created",
+        /// Every byte of an upload is durable.
+        UploadComplete = "upload_complete",
+        /// The owner ended an upload.
+        UploadEnded = "upload_ended",
+        /// A clip can be watched.
+        ClipReady = "clip_ready",
+        /// No rendition of a clip could be made.
+        ClipFailed = "clip_failed",
+        /// A clip went to the trash.
+        ClipTrashed = "clip_trashed",
+        /// A clip came back from the trash.
+        ClipRestored = "clip_restored",
+        /// A clip's keys and objects are gone.
+        ClipErased = "clip_erased",
+        /// The owner read a clip.
+        ClipViewed = "clip_viewed",
+        /// A link was made.
+        LinkMade = "link_made",
+        /// A link was redeemed.
+        LinkOpened = "link_opened",
+        /// The holder of a link read its media.
+        LinkViewed = "link_viewed",
+        /// A link was revoked.
+        LinkRevoked = "link_revoked",
+        /// The holder of a link came when it was over.
+        LinkRefused = "link_refused",
+    }
 }
 
 /// Kind byte of a sealed object (keys/FORMAT.md).

@@ -1,0 +1,60 @@
+//! Grants to read: made here from rows read for each request, and nowhere else.
+
+use super::{Access, AccessError, LinkSession, OwnerSession};
+use crate::audit::Viewing;
+use crate::model::{ClipId, CredentialId, LinkId, MediaKind, OwnerId};
+
+/// Leave to read one clip, or one link's media of it, now. Not kept beyond the request it was made for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReadGrant {
+    owner: OwnerId,
+    clip: ClipId,
+    link: Option<LinkId>,
+    credential: CredentialId,
+}
+
+impl ReadGrant {
+    /// Whose clip it is.
+    pub fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// Which clip may be read.
+    pub fn clip(&self) -> ClipId {
+        self.clip
+    }
+
+    /// Set where only this link's own media may be read.
+    pub fn link(&self) -> Option<LinkId> {
+        self.link
+    }
+
+    /// The session or token that reads.
+    pub fn credential(&self) -> CredentialId {
+        self.credential
+    }
+
+    /// The viewing that a read of this kind of media belongs to, for [`crate::audit::Audit::viewing`].
+    pub fn viewing(&self, media: MediaKind) -> Viewing {
+        Viewing {
+            owner: self.owner,
+            credential: self.credential,
+            clip: self.clip,
+            link: self.link,
+            media,
+        }
+    }
+}
+
+impl Access {
+    /// Leave for an owner to read a clip; none when there is no such clip, it is another's, or it is being erased.
+    pub async fn grant_owner(&self, _owner: &OwnerSession, _clip: ClipId) -> Result<Option<ReadGrant>, AccessError> {
+        todo!()
+    }
+
+    /// Leave for the holder of a link to read its media. The link's and the clip's rows are read again: revoked, ended or
+    /// trashed since is refused as [`AccessError::LinkRevoked`] or [`AccessError::LinkEnded`].
+    pub async fn grant_link(&self, _session: &LinkSession) -> Result<ReadGrant, AccessError> {
+        todo!()
+    }
+}

@@ -1,0 +1,18 @@
+//! What can go wrong with the record.
+
+use crate::catalog::CatalogError;
+use crate::vault::VaultError;
+
+/// An error of the record.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The text does not name a place in an activity list.
+    #[error("the cursor is not one of ours")]
+    Cursor,
+    /// The catalogue failed.
+    #[error("the record cannot be kept")]
+    Catalog(#[from] CatalogError),
+    /// Keys could not be opened, or a text is damaged.
+    #[error("a text of the record cannot be sealed or opened")]
+    Vault(#[from] VaultError),
+}
