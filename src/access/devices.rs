@@ -60,7 +60,7 @@ impl Access {
     /// Pairs a vehicle: the code, the vehicle's Ed25519 public key, and the proof that it has the private one (a signature
     /// over the code). A code that is unknown, wrong, used or ended is [`AccessError::NotFound`]; one that has died of wrong
     /// tries is [`AccessError::TooManyTries`].
-    pub async fn pair(&self, _code: &str, _public_key: &[u8], _proof: &[u8]) -> Result<Paired, AccessError> {
+    pub async fn pair(&self, _code: &str, _public_key: &[u8], _proof: &str) -> Result<Paired, AccessError> {
         todo!()
     }
 
