@@ -1,0 +1,210 @@
+//! How often one client, and all together, may ask.
+//!
+//! Secrets that are guessed at (sign-in, links, pairing codes) are limited for each address and in total. Uploads are
+//! answered 503 where others are answered 429, because upload clients give up on 429; asking where an upload stands is
+//! never limited, because they take a refusal for a lost upload. Pages are not counted.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use actix_web::http::Method;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::client_address::counted;
+use super::problem::Problem;
+
+/// One address may ask this often a second, and this much at once. Twice what a busy client of ours does.
+const REQUESTS_A_SECOND: u32 = 200;
+const REQUESTS_AT_ONCE: u32 = 400;
+/// Sign-in links and links' tokens hold 256 random bits; a person opens a few in a minute.
+const SECRETS_A_MINUTE: u32 = 60;
+const SECRETS_A_MINUTE_IN_ALL: u32 = 1200;
+/// A pairing code has 40 bits and lives for minutes: even all addresses together guess none.
+const PAIRINGS_A_MINUTE: u32 = 60;
+const PAIRINGS_A_MINUTE_IN_ALL: u32 = 600;
+/// After so many checks the addresses that were quiet are forgotten.
+const CHECKS_BETWEEN_SWEEPS: u32 = 4096;
+
+/// The counters of one service.
+pub(super) struct Limits {
+    clock: DefaultClock,
+    checks: AtomicU32,
+    requests: DefaultKeyedRateLimiter<IpAddr>,
+    secrets: Guarded,
+    pairings: Guarded,
+}
+
+/// A limit for each address and one for all of them.
+struct Guarded {
+    each: DefaultKeyedRateLimiter<IpAddr>,
+    all: DefaultDirectRateLimiter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Free,
+    Request,
+    Upload,
+    Secret,
+    Pairing,
+}
+
+impl Limits {
+    pub(super) fn new() -> Self {
+        Self {
+            clock: DefaultClock::default(),
+            checks: AtomicU32::new(0),
+            requests: RateLimiter::keyed(Quota::per_second(count(REQUESTS_A_SECOND)).allow_burst(count(REQUESTS_AT_ONCE))),
+            secrets: Guarded::a_minute(SECRETS_A_MINUTE, SECRETS_A_MINUTE_IN_ALL),
+            pairings: Guarded::a_minute(PAIRINGS_A_MINUTE, PAIRINGS_A_MINUTE_IN_ALL),
+        }
+    }
+
+    /// Counts a request; refuses the one that is too many.
+    pub(super) fn check(&self, method: &Method, path: &str, client: IpAddr) -> Result<(), Problem> {
+        let class = class_of(method, path);
+        if class == Class::Free {
+            return Ok(());
+        }
+        self.sweep();
+        let client = counted(client);
+        let refuse = if class == Class::Upload { Problem::busy } else { Problem::too_many_requests };
+        let wait_secs = self
+            .wait_secs(&self.requests, client)
+            .or_else(|| match class {
+                Class::Secret => self.wait_guarded(&self.secrets, client),
+                Class::Pairing => self.wait_guarded(&self.pairings, client),
+                _ => None,
+            });
+        match wait_secs {
+            Some(secs) => Err(refuse().retry_after(secs)),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_guarded(&self, limit: &Guarded, client: IpAddr) -> Option<u32> {
+        // The address first: one that asks too often uses up nothing of the others'.
+        self.wait_secs(&limit.each, client).or_else(|| {
+            let until = limit.all.check().err()?;
+            Some(whole_secs(until.wait_time_from(self.clock.now())))
+        })
+    }
+
+    fn wait_secs(&self, limit: &DefaultKeyedRateLimiter<IpAddr>, client: IpAddr) -> Option<u32> {
+        let until = limit.check_key(&client).err()?;
+        Some(whole_secs(until.wait_time_from(self.clock.now())))
+    }
+
+    fn sweep(&self) {
+        if self.checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_SWEEPS == CHECKS_BETWEEN_SWEEPS - 1 {
+            for each in [&self.requests, &self.secrets.each, &self.pairings.each] {
+                each.retain_recent();
+            }
+        }
+    }
+}
+
+impl Guarded {
+    fn a_minute(each: u32, all: u32) -> Self {
+        Self {
+            each: RateLimiter::keyed(Quota::per_minute(count(each))),
+            all: RateLimiter::direct(Quota::per_minute(count(all))),
+        }
+    }
+}
+
+fn class_of(method: &Method, path: &str) -> Class {
+    if !path.starts_with("/v1/") {
+        return Class::Free;
+    }
+    let path = path.trim_end_matches('/');
+    if path == "/v1/uploads" || path.starts_with("/v1/uploads/") {
+        return match method.as_str() {
+            "POST" | "PATCH" => Class::Upload,
+            "HEAD" | "OPTIONS" => Class::Free,
+            _ => Class::Request,
+        };
+    }
+    match (method.as_str(), path) {
+        ("POST", "/v1/session" | "/v1/links/redeem") => Class::Secret,
+        ("POST", "/v1/devices" | "/v1/devices/pairing-codes") => Class::Pairing,
+        _ => Class::Request,
+    }
+}
+
+fn whole_secs(wait: std::time::Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+const fn count(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).expect("the limits above are not zero")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::ResponseError as _;
+
+    fn ask(limits: &Limits, method: Method, path: &str, client: &str, times: u32) -> (u32, Option<Problem>) {
+        let (mut passed, mut refused) = (0, None);
+        for _ in 0..times {
+            match limits.check(&method, path, client.parse().unwrap()) {
+                Ok(()) => passed += 1,
+                Err(problem) => refused = Some(problem),
+            }
+        }
+        (passed, refused)
+    }
+
+    #[test]
+    fn a_hundred_at_once_pass_and_a_flood_is_told_when_to_come_again() {
+        let limits = Limits::new();
+        assert_eq!(ask(&limits, Method::GET, "/v1/clips", "192.0.2.1", 100).0, 100);
+        let (passed, refused) = ask(&limits, Method::GET, "/v1/clips", "192.0.2.1", 2000);
+        assert!(passed < 1000, "{passed}");
+        let answer = refused.unwrap().error_response();
+        assert_eq!(answer.status().as_u16(), 429);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert_eq!(ask(&limits, Method::GET, "/v1/clips", "192.0.2.2", 1).0, 1, "another client is not held up");
+    }
+
+    #[test]
+    fn uploads_are_asked_to_wait_by_503_and_where_they_stand_is_always_told() {
+        let limits = Limits::new();
+        let (_, refused) = ask(&limits, Method::PATCH, "/v1/uploads/x", "192.0.2.1", 2000);
+        let answer = refused.unwrap().error_response();
+        assert_eq!(answer.status().as_u16(), 503);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert_eq!(ask(&limits, Method::HEAD, "/v1/uploads/x", "192.0.2.1", 2000).0, 2000);
+    }
+
+    #[test]
+    fn guessing_is_limited_for_an_address_and_in_total() {
+        for path in ["/v1/session", "/v1/links/redeem", "/v1/devices"] {
+            let limits = Limits::new();
+            let (passed, _) = ask(&limits, Method::POST, path, "192.0.2.1", 300);
+            assert!((60..=62).contains(&passed), "{path}: {passed}");
+            let total: u32 = (0..200)
+                .map(|n| ask(&limits, Method::POST, path, &format!("198.51.100.{n}"), 50).0)
+                .sum();
+            assert!(total < 1250, "{path}: {total}");
+        }
+    }
+
+    #[test]
+    fn neighbours_in_one_ipv6_network_are_one_client() {
+        let limits = Limits::new();
+        let passed: u32 = (0..300)
+            .map(|n| ask(&limits, Method::POST, "/v1/session", &format!("2001:db8::{n:x}"), 1).0)
+            .sum();
+        assert!((60..=62).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn pages_are_not_counted() {
+        let limits = Limits::new();
+        assert_eq!(ask(&limits, Method::GET, "/s/abc", "192.0.2.1", 5000).0, 5000);
+    }
+}

@@ -1,0 +1,107 @@
+//! What an operator can watch: counts and times by route and status; nothing that names an owner, a clip or a client.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds: from a cached page to an upload over a bad link.
+const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
+
+/// The numbers of the outside face.
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    refused: Family<ProblemLabels, Counter>,
+    received: Counter<u64, AtomicU64>,
+    sent: Counter<u64, AtomicU64>,
+    open: Gauge,
+    ready: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProblemLabels {
+    problem: &'static str,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("dashvault");
+        let requests = Family::default();
+        registry.register("http_requests", "Requests answered, by route and status", requests.clone());
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let seconds = Family::new_with_constructor(histogram);
+        registry.register("http_request_seconds", "Time to the head of the answer", seconds.clone());
+        let refused = Family::default();
+        registry.register("problems", "Requests refused, by kind of problem", refused.clone());
+        let received = Counter::default();
+        registry.register("upload_received_bytes", "Bytes of uploads read from clients", received.clone());
+        let sent = Counter::default();
+        registry.register("media_sent_bytes", "Bytes of media given to clients", sent.clone());
+        let open = Gauge::default();
+        registry.register("http_requests_open", "Requests under way", open.clone());
+        let ready = Gauge::default();
+        registry.register("ready", "1 when the last look found every part ready", ready.clone());
+        Self { registry, requests, seconds, refused, received, sent, open, ready }
+    }
+
+    /// A request is answered. `route` is the pattern, never a path.
+    pub(super) fn answered(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        let route = route.to_owned();
+        self.requests.get_or_create(&RequestLabels { method, route: route.clone(), status }).inc();
+        self.seconds.get_or_create(&RouteLabels { method, route }).observe(took.as_secs_f64());
+    }
+
+    /// A request was refused.
+    pub(super) fn refused(&self, problem: &'static str) {
+        self.refused.get_or_create(&ProblemLabels { problem }).inc();
+    }
+
+    pub(super) fn received(&self, bytes: u64) {
+        self.received.inc_by(bytes);
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.sent.inc_by(bytes);
+    }
+
+    pub(super) fn opened(&self) {
+        self.open.inc();
+    }
+
+    pub(super) fn closed(&self) {
+        self.open.dec();
+    }
+
+    pub(super) fn set_ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    /// The OpenMetrics text.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
