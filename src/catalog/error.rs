@@ -2,6 +2,8 @@
 
 use sqlx::migrate::MigrateError;
 
+use crate::model::Trouble;
+
 /// An error of the catalogue.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -45,6 +47,16 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// What it means to whoever asked.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Unavailable(_) => Trouble::Unavailable,
+            Self::Full(_) => Trouble::Full,
+            Self::BadRow { .. } => Trouble::Damaged,
+            _ => Trouble::Defect,
+        }
+    }
+
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_))

@@ -5,6 +5,7 @@ mod id;
 pub mod index;
 mod range;
 mod state;
+mod trouble;
 
 pub use clock::{Clock, FixedClock, SystemClock, UnixMs};
 pub use id::{
@@ -16,3 +17,4 @@ pub use state::{
     ClipState, CredentialKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind, ObjectKind,
     UnknownState, UploadState,
 };
+pub use trouble::Trouble;

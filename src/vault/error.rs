@@ -1,7 +1,7 @@
 //! What can go wrong in the vault, one variant for each thing a caller does differently.
 
 use crate::catalog::CatalogError;
-use crate::model::{ClipId, ObjectId};
+use crate::model::{ClipId, ObjectId, Trouble};
 use crate::store::StoreError;
 
 /// Where a failure came from; told once, at the edge.
@@ -67,6 +67,19 @@ pub enum VaultError {
     /// The store or the catalogue refuses, and trying again will not help: somebody must look.
     #[error("the vault's storage refused")]
     Refused(#[source] Cause),
+}
+
+impl VaultError {
+    /// What it means to whoever asked, when it is no answer of its own there.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Unavailable(_) => Trouble::Unavailable,
+            Self::Full(_) => Trouble::Full,
+            Self::Damaged { .. } | Self::Missing { .. } | Self::DamagedRow { .. } => Trouble::Damaged,
+            Self::Gone => Trouble::Gone,
+            _ => Trouble::Defect,
+        }
+    }
 }
 
 impl From<CatalogError> for VaultError {

@@ -1,0 +1,16 @@
+//! What a failure beneath the rooms means to whoever asked, whichever store or database it came from.
+
+/// A failure that is nobody's refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// Something does not answer: try again later.
+    Unavailable,
+    /// No room on a disk or in a bucket.
+    Full,
+    /// What was stored is not what was sealed; nothing of it was released.
+    Damaged,
+    /// What was asked for has been erased.
+    Gone,
+    /// A defect, or a configuration that somebody has to look at.
+    Defect,
+}
