@@ -1,1 +1,19 @@
 //! Formats, wraps, root-key providers, tokens and receipts; no network server, no SQL.
+//!
+//! [FORMAT.md](../FORMAT.md) is the specification of every byte that is written here.
+#![forbid(unsafe_code)]
+
+pub mod digest;
+pub mod envelope;
+pub mod field;
+pub mod ingest;
+pub mod kek;
+pub mod object;
+pub mod provider;
+pub mod receipt;
+mod secret;
+pub mod system;
+pub mod token;
+
+pub use secret::{Secret32, WrongLength};
+pub use zeroize::Zeroizing;

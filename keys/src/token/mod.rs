@@ -1,0 +1,14 @@
+//! Tokens: vehicles' (signed by the vehicle), links' (signed by the vault), random bearer secrets, pairing codes and proofs.
+
+mod bearer;
+mod device;
+mod link;
+mod pairing;
+
+pub use bearer::{bearer_hash, make_bearer};
+pub use device::{
+    DeviceClaims, DeviceKey, KeyRefused, MAX_DEVICE_TOKEN_MS, UnverifiedDeviceToken, parse_device_token,
+    sign_device_token,
+};
+pub use link::{LinkSigner, LinkToken, LinkVerifier};
+pub use pairing::{make_pairing_code, pairing_code_hash, sign_pairing_proof, verify_pairing_proof};
