@@ -1,1 +1,13 @@
 //! The vehicle's side: pairing, tokens, resumable uploads, receipts.
+//!
+//! A vehicle pairs once ([`pair`]), which leaves a device file. With it a [`Client`] uploads files: each is resumable
+//! over any number of cuts and restarts, and a local file may be deleted only once a signed receipt for it was verified
+//! ([`Uploaded::receipt`]), whatever status codes were met on the way.
+
+mod device;
+mod error;
+mod upload;
+
+pub use device::{Device, pair};
+pub use error::ClientError;
+pub use upload::{Client, Options, Progress, Stage, Uploaded};

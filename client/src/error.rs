@@ -1,0 +1,72 @@
+//! What can go wrong on the vehicle's side, one variant for each thing a caller does differently.
+
+use std::path::PathBuf;
+
+/// An error of the client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server's address is no http or https URL.
+    #[error("{url} is no address of a vault: an http or https URL is expected")]
+    Address {
+        /// What was given.
+        url: String,
+    },
+    /// A local file cannot be read or written.
+    #[error("{}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The device file exists already; pairing never overwrites a key.
+    #[error("{} exists already: a vehicle's key is never overwritten", path.display())]
+    Paired {
+        /// The device file.
+        path: PathBuf,
+    },
+    /// The device file does not hold what pairing writes.
+    #[error("{} is no device file: {reason}", path.display())]
+    DeviceFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file to upload has no bytes.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file changed while it was uploaded.
+    #[error("{} changed while it was uploaded", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The server does not answer, or not in time; only told when [`crate::Options::give_up_after`] is set.
+    #[error("the vault does not answer")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server refused for good; trying again would not help.
+    #[error("the vault refused ({status}): {reason}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The problem's title or detail.
+        reason: String,
+    },
+    /// The receipt is not signed by the vault that this vehicle was paired with, or is for other bytes.
+    #[error("the receipt does not stand for this file: {reason}")]
+    Receipt {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The server answers what this client does not understand.
+    #[error("the vault answered something unexpected: {reason}")]
+    Protocol {
+        /// What was unexpected.
+        reason: String,
+    },
+}
