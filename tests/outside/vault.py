@@ -86,9 +86,13 @@ class Vault:
         return [json.loads(line) for line in r.stdout.splitlines() if line.startswith("{")]
 
     def request(self, method, path, token=None, body=None, **headers):
-        data = json.dumps(body).encode() if body is not None else None
+        """One request with a JSON body; the names of headers are written with underscores."""
         if body is not None:
             headers["Content-Type"] = "application/json"
+        return self.send(method, path, token, json.dumps(body).encode() if body is not None else None, **headers)
+
+    def send(self, method, path, token=None, data=None, **headers):
+        """The same with bytes."""
         if token:
             headers["Authorization"] = f"Bearer {token}"
         url = path if path.startswith("http") else self.url + path
@@ -111,6 +115,18 @@ class Vault:
 
     def upload(self, device, file):
         return self.run("upload", "--server", self.url, "--device", device, "--wait", "--json", file)[-1]
+
+    def end(self):
+        """Asks the service to end and waits."""
+        self.process.terminate()
+        assert self.process.wait(30) == 0, self.process.returncode
+
+    @staticmethod
+    def until(condition, seconds=READY_SECONDS):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it never came to pass"
+            time.sleep(0.2)
 
     def settled(self, token, clip):
         """The clip once it is ready or failed."""
