@@ -64,6 +64,12 @@ impl Setup {
         self
     }
 
+    /// What a variable was set to.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let set = self.environment.iter().rfind(|(set, _)| set == name);
+        set.map(|(_, value)| value.as_str())
+    }
+
     /// Uses a folder that is there already, and leaves it there.
     #[must_use]
     pub fn data(mut self, dir: &Path) -> Self {

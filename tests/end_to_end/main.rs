@@ -1,0 +1,31 @@
+//! The whole way through the real programs: round trips on both kinds of storage, cuts of power, outages, a full disk.
+
+mod beside;
+mod outage;
+mod power_cut;
+mod round_trip;
+mod tus;
+
+use std::path::PathBuf;
+
+use dashvault_test_support::{Postgres, Seaweed, Setup, Vault};
+
+/// The road clip that comes with the project.
+pub fn road_clip() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clips/carnd_solidWhiteRight_960x540.mp4")
+}
+
+/// A vault on PostgreSQL and S3.
+pub fn at_scale(postgres: &Postgres, seaweed: &Seaweed) -> (Setup, String) {
+    let data = seaweed.bucket();
+    let setup = Vault::setup()
+        .env("DASHVAULT_DATABASE_URL", postgres.database())
+        .env("DASHVAULT_S3_ENDPOINT", seaweed.endpoint())
+        .env("DASHVAULT_S3_REGION", seaweed.region())
+        .env("DASHVAULT_S3_BUCKET", &data)
+        .env("DASHVAULT_S3_STAGING_BUCKET", seaweed.bucket())
+        .env("DASHVAULT_S3_KEYPLANE_BUCKET", seaweed.bucket())
+        .env("DASHVAULT_S3_ACCESS_KEY_ID", seaweed.access_key())
+        .env("DASHVAULT_S3_SECRET_ACCESS_KEY", seaweed.secret_key());
+    (setup, data)
+}
