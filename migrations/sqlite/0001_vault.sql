@@ -46,14 +46,15 @@ CREATE TABLE pairing_codes (
     id           BLOB   NOT NULL PRIMARY KEY,
     tenant_id    BLOB   NOT NULL REFERENCES tenants (id),
     owner_id     BLOB   NOT NULL REFERENCES owners (id),
-    code_hash    BLOB   NOT NULL,
+    finder       TEXT   NOT NULL,              -- the code's first characters: a wrong guess counts against the code it meant
+    code_hash    BLOB   NOT NULL,              -- HMAC of the whole code
     sealed_about BLOB   NOT NULL,              -- field key: label, VIN, plate
     tries_left   BIGINT NOT NULL,
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL,
     used_at      BIGINT
 );
-CREATE UNIQUE INDEX pairing_codes_by_hash ON pairing_codes (tenant_id, code_hash);
+CREATE UNIQUE INDEX pairing_codes_by_finder ON pairing_codes (tenant_id, finder);
 
 CREATE TABLE devices (
     id           BLOB   NOT NULL PRIMARY KEY,

@@ -25,10 +25,15 @@ mod uploads;
 
 pub use clips::{ClipPublication, ClipRow, ClipTotals, ClipsStamp, NewClip};
 pub use connect::{Catalog, Config, Tx};
+pub use credentials::{CredentialRow, NewCredential};
+pub use devices::{DeviceRow, NewDevice};
 pub use error::CatalogError;
+pub use events::{EventRow, NewEventRow, ViewingExtended};
 pub use intents::{IntentLocation, IntentRow};
 pub use jobs::{JobLease, JobRow, NewJob};
 pub use keks::KekRow;
+pub use links::{LinkRow, LiveLinks, NewLink};
 pub use objects::ObjectRow;
 pub use owners::{NewOwner, OwnerRow, OwnerState};
+pub use pairing_codes::{NewPairingCode, PairingCodeRow};
 pub use system_records::SystemRecordRow;

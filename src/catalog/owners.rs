@@ -140,6 +140,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Locks an active owner's row until the commit, so that what is counted of the owner's stays true; false when the
+    /// owner is not there or not active. (An update that changes nothing: SQLite has no `FOR UPDATE`.)
+    pub async fn hold_owner(&mut self, id: OwnerId) -> Result<bool, CatalogError> {
+        let done = sqlx::query("UPDATE owners SET state = state WHERE id = $1 AND state = $2")
+            .bind(id.as_bytes().to_vec())
+            .bind(OwnerState::Active.as_str())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Begins an owner's erasure; whether the owner was active.
     pub async fn begin_owner_erasure(&mut self, id: OwnerId) -> Result<bool, CatalogError> {
         let done = sqlx::query("UPDATE owners SET state = $1 WHERE id = $2 AND state = $3")
