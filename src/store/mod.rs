@@ -1,10 +1,36 @@
-//! Object storage behind one struct; one enum owns every path and location.
+//! Object storage behind one struct: a folder, an S3 service, or memory.
+//!
+//! Nothing here knows what an object holds. Names are random ids, so creating is asked for as create-only where a store can
+//! do that, and nothing relies upon it.
 
 mod error;
+mod folder;
+mod parts;
+mod s3;
 
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::memory::InMemory;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 pub use error::{Cause, StoreError};
+pub use parts::Parts;
+
+use crate::model::{ObjectId, UnixMs};
+
+/// How long a location may take to say that it is there.
+const PING_LIMIT: Duration = Duration::from_secs(5);
+/// Objects removed at the same time: more gains nothing on a folder and crowds a small S3 service.
+const DELETES_AT_ONCE: usize = 8;
 
 /// Which store.
 #[derive(Clone)]
@@ -20,7 +46,7 @@ pub enum Config {
     Memory,
 }
 
-/// How to reach an S3 service.
+/// How to reach an S3 service. The three buckets are different ones, so that the data bucket holds nothing but objects.
 #[derive(Clone)]
 pub struct S3 {
     /// `http://host:port` or `https://…`; none for AWS.
@@ -33,20 +59,307 @@ pub struct S3 {
     pub secret_access_key: String,
 }
 
+/// Where an object lies. The only place where an object's name is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    /// Sealed objects, and nothing else.
+    Data,
+    /// Sealed pieces of uploads, swept.
+    Staging,
+    /// Wrapped keys' mirror.
+    KeyPlane,
+}
+
+/// What a listing tells of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    pub id: ObjectId,
+    pub size_bytes: u64,
+    /// When the store says that it was written.
+    pub modified_ms: UnixMs,
+}
+
+/// A part of an object, and how large the store says that the whole is.
+#[derive(Debug, Clone)]
+pub struct Ranged {
+    pub bytes: Bytes,
+    pub object_size: u64,
+}
+
+/// What lies behind one location.
+#[derive(Clone)]
+pub struct Backend {
+    objects: Arc<dyn ObjectStore>,
+    /// Uploads in parts that have a name, so that another process can end them.
+    multipart: Option<Arc<dyn MultipartStore>>,
+    /// Cleared by the first answer that says that the store cannot create only.
+    create_only: Arc<AtomicBool>,
+}
+
 /// The store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    _private: (),
+    data: Backend,
+    staging: Backend,
+    keyplane: Backend,
+}
+
+impl Location {
+    /// Every location.
+    pub const ALL: [Self; 3] = [Self::Data, Self::Staging, Self::KeyPlane];
+
+    /// The folder's name, and what messages call it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "objects",
+            Self::Staging => "staging",
+            Self::KeyPlane => "keyplane",
+        }
+    }
+
+    /// Two characters, a slash, and the id: an even spread, and nothing of owner, vehicle, clip or time.
+    fn path(id: ObjectId) -> Path {
+        let name = id.to_string();
+        Path::from_iter([&name[..2], name.as_str()])
+    }
+
+    fn id(path: &Path) -> Option<ObjectId> {
+        let id = path.filename()?.parse().ok()?;
+        (Self::path(id) == *path).then_some(id)
+    }
+}
+
+impl Backend {
+    /// A backend whose uploads in parts have no names.
+    pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            objects,
+            multipart: None,
+            create_only: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// A backend that names its uploads in parts.
+    pub fn with_multipart<T: ObjectStore + MultipartStore>(store: Arc<T>) -> Self {
+        let multipart: Arc<dyn MultipartStore> = store.clone();
+        Self {
+            multipart: Some(multipart),
+            ..Self::new(store)
+        }
+    }
+
+    async fn ping(&self, location: Location) -> Result<(), StoreError> {
+        // No object's name begins so: an empty answer from a store that is there.
+        let nothing = Path::from("-");
+        let mut listing = self.objects.list(Some(&nothing));
+        let answer = tokio::time::timeout(PING_LIMIT, listing.next()).await;
+        match answer {
+            Ok(None | Some(Ok(_))) => Ok(()),
+            Ok(Some(Err(error))) => Err(StoreError::from_listing(error, location.as_str())),
+            Err(late) => Err(StoreError::Unavailable(late.into())),
+        }
+    }
 }
 
 impl Store {
-    /// Opens the store and asks whether it answers.
-    pub async fn open(_config: &Config) -> Result<Self, StoreError> {
-        todo!()
+    /// Opens the store. One that refuses is an error; one that does not answer now may answer later.
+    pub async fn open(config: &Config) -> Result<Self, StoreError> {
+        let store = match config {
+            Config::Folder { dir } => folder::open(dir).await?,
+            Config::S3(config) => s3::open(config)?,
+            Config::Memory => {
+                let [data, staging, keyplane] =
+                    std::array::from_fn(|_| Backend::with_multipart(Arc::new(InMemory::new())));
+                Self::over(data, staging, keyplane)
+            }
+        };
+        match store.ping().await {
+            Err(StoreError::Unavailable(_)) => tracing::warn!("the object store does not answer yet"),
+            other => other?,
+        }
+        Ok(store)
+    }
+
+    /// A store over backends of one's own; tests put faults in between.
+    pub fn over(data: Backend, staging: Backend, keyplane: Backend) -> Self {
+        Self {
+            data,
+            staging,
+            keyplane,
+        }
     }
 
     /// Whether every location answers now.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        for location in Location::ALL {
+            self.at(location).ping(location).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a whole object; it is durable afterwards.
+    pub async fn put(&self, location: Location, id: ObjectId, bytes: Bytes) -> Result<(), StoreError> {
+        let backend = self.at(location);
+        let path = Location::path(id);
+        if backend.create_only.load(Ordering::Relaxed) {
+            let payload = PutPayload::from(bytes.clone());
+            match backend.objects.put_opts(&path, payload, PutMode::Create.into()).await {
+                Ok(_) => return Ok(()),
+                Err(object_store::Error::AlreadyExists { .. }) => return self.expect_same(location, id, &bytes).await,
+                Err(error) if error::cannot_create_only(&error) => backend.create_only.store(false, Ordering::Relaxed),
+                Err(error) => return Err(StoreError::from_object_store(error, id)),
+            }
+        }
+        let written = backend.objects.put(&path, PutPayload::from(bytes)).await;
+        written.map(drop).map_err(|e| StoreError::from_object_store(e, id))
+    }
+
+    /// How many bytes each part of an object has, but the last.
+    pub fn part_bytes(&self, location: Location) -> usize {
+        Parts::part_bytes_of(self.at(location))
+    }
+
+    /// Begins an object of unknown length.
+    pub async fn begin(&self, location: Location, id: ObjectId) -> Result<Parts, StoreError> {
+        Parts::begin(self.at(location), id).await
+    }
+
+    /// Ends an upload in parts by its name; one that is gone is fine.
+    pub async fn abort_multipart(&self, location: Location, id: ObjectId, name: &str) -> Result<(), StoreError> {
+        let Some(store) = &self.at(location).multipart else {
+            // Half files of a folder are removed at the next start.
+            return Ok(());
+        };
+        match store.abort_multipart(&Location::path(id), &name.to_owned()).await {
+            Ok(()) => Ok(()),
+            Err(error) if error::is_gone(&error) => Ok(()),
+            Err(error) => Err(StoreError::from_object_store(error, id)),
+        }
+    }
+
+    /// How many bytes the store says that the object has.
+    pub async fn size(&self, location: Location, id: ObjectId) -> Result<u64, StoreError> {
+        let head = self.at(location).objects.head(&Location::path(id)).await;
+        Ok(head.map_err(|e| StoreError::from_object_store(e, id))?.size)
+    }
+
+    /// A range of an object, with the size of the whole. Fewer bytes than asked for are an error.
+    pub async fn get_range(&self, location: Location, id: ObjectId, range: Range<u64>) -> Result<Ranged, StoreError> {
+        let expected = range.end - range.start;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        self.get_opts(location, id, options, Some(expected)).await
+    }
+
+    /// A whole object.
+    pub async fn get(&self, location: Location, id: ObjectId) -> Result<Bytes, StoreError> {
+        let whole = self.get_opts(location, id, GetOptions::default(), None).await?;
+        Ok(whole.bytes)
+    }
+
+    /// Removes an object; one that is gone is fine.
+    pub async fn delete(&self, location: Location, id: ObjectId) -> Result<(), StoreError> {
+        match self.at(location).objects.delete(&Location::path(id)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::from_object_store(error, id)),
+        }
+    }
+
+    /// Removes objects; those that are gone are fine.
+    pub async fn delete_all(&self, location: Location, ids: &[ObjectId]) -> Result<(), StoreError> {
+        futures_util::stream::iter(ids.iter().map(|id| self.delete(location, *id)))
+            .buffer_unordered(DELETES_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Every object of a location, in no order. Files that are not named as ours are passed over.
+    pub fn list(&self, location: Location) -> BoxStream<'static, Result<Listed, StoreError>> {
+        let listing = self.at(location).objects.list(None);
+        listing
+            .filter_map(move |entry| async move {
+                match entry {
+                    Ok(meta) => Location::id(&meta.location).map(|id| {
+                        Ok(Listed {
+                            id,
+                            size_bytes: meta.size,
+                            modified_ms: meta.last_modified.timestamp_millis(),
+                        })
+                    }),
+                    Err(error) => Some(Err(StoreError::from_listing(error, location.as_str()))),
+                }
+            })
+            .boxed()
+    }
+
+    fn at(&self, location: Location) -> &Backend {
+        match location {
+            Location::Data => &self.data,
+            Location::Staging => &self.staging,
+            Location::KeyPlane => &self.keyplane,
+        }
+    }
+
+    async fn get_opts(
+        &self,
+        location: Location,
+        id: ObjectId,
+        options: GetOptions,
+        expected: Option<u64>,
+    ) -> Result<Ranged, StoreError> {
+        let short = |got, expected| StoreError::Short {
+            object: id,
+            expected,
+            got,
+        };
+        let failed = |error| match expected {
+            Some(expected) if error::is_outside(&error) => short(0, expected),
+            _ => StoreError::from_object_store(error, id),
+        };
+        let answer = self.at(location).objects.get_opts(&Location::path(id), options).await;
+        let answer = answer.map_err(failed)?;
+        let object_size = answer.meta.size;
+        let promised = answer.range.end - answer.range.start;
+        let expected = expected.unwrap_or(promised);
+        let bytes = answer.bytes().await.map_err(failed)?;
+        let got = bytes.len() as u64;
+        if got != expected {
+            return Err(short(got, expected));
+        }
+        Ok(Ranged { bytes, object_size })
+    }
+
+    /// An answer may be lost after its write has landed, and then the store's own retry finds the name taken: by ourselves.
+    async fn expect_same(&self, location: Location, id: ObjectId, bytes: &Bytes) -> Result<(), StoreError> {
+        if self.get(location, id).await? == *bytes {
+            return Ok(());
+        }
+        Err(StoreError::Exists(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_two_characters_a_slash_and_the_id() {
+        let id = ObjectId::from_bytes([0xff; 16]);
+        assert_eq!(Location::path(id).as_ref(), "77/77777777777777777777777774");
+        assert_eq!(Location::id(&Location::path(id)), Some(id));
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        for name in [
+            "77777777777777777777777774",
+            "aa/77777777777777777777777774",
+            "77/abc",
+            "x",
+        ] {
+            assert_eq!(Location::id(&Path::from(name)), None, "{name}");
+        }
     }
 }

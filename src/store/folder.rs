@@ -1,0 +1,94 @@
+//! A folder as a store: every write is synced before it counts, and half files of a killed process go at the next start.
+
+use std::ffi::OsStr;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use object_store::local::LocalFileSystem;
+
+use super::{Backend, Location, Store, StoreError};
+
+/// A half file this old belongs to no living writer: a job's lease ends long before.
+const HALF_FILE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Opens the folder, making what is missing.
+pub(super) async fn open(dir: &Path) -> Result<Store, StoreError> {
+    let root = dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || {
+        let at = |location: Location| {
+            let path = root.join(location.as_str());
+            let unusable = |e: &dyn std::fmt::Display| StoreError::Config {
+                reason: format!("{}: {e}; give the service a folder that it may write", path.display()),
+            };
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(|e| unusable(&e))?;
+            remove_half_files(&path, SystemTime::now()).map_err(|e| unusable(&e))?;
+            let store = LocalFileSystem::new_with_prefix(&path).map_err(|e| unusable(&e))?;
+            Ok(Backend::new(Arc::new(store.with_fsync(true))))
+        };
+        Ok(Store::over(
+            at(Location::Data)?,
+            at(Location::Staging)?,
+            at(Location::KeyPlane)?,
+        ))
+    });
+    opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
+}
+
+/// Removes `…#number` files that were last written long ago.
+fn remove_half_files(location: &Path, now: SystemTime) -> io::Result<()> {
+    for shelf in std::fs::read_dir(location)? {
+        let shelf = shelf?;
+        if !shelf.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(shelf.path())? {
+            let file = file?;
+            if !is_half(&file.file_name()) {
+                continue;
+            }
+            let age = now.duration_since(file.metadata()?.modified()?).unwrap_or_default();
+            if age > HALF_FILE_AGE {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether object_store names a file so while it is being written.
+fn is_half(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.split_once('#'));
+    parts.is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn only_old_half_files_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = dir.path().join("ab");
+        std::fs::create_dir(&shelf).unwrap();
+        let now = SystemTime::now();
+        let old = now - HALF_FILE_AGE - Duration::from_secs(1);
+        for (name, written) in [("whole", old), ("half#1", old), ("young#1", now), ("odd#x", old)] {
+            let file = File::create(shelf.join(name)).unwrap();
+            file.set_modified(written).unwrap();
+        }
+        remove_half_files(dir.path(), now).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&shelf)
+            .unwrap()
+            .map(|f| f.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["odd#x", "whole", "young#1"]);
+    }
+}
