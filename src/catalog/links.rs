@@ -10,7 +10,7 @@ use crate::model::{ClipId, ClipState, LinkId, LinkMediaState, OwnerId, TenantId,
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT l.id, l.owner_id, l.clip_id, l.secret_hash, l.sealed_about, l.media_state, l.error_code, l.opens, \
+            "SELECT l.id, l.tenant_id, l.owner_id, l.clip_id, l.secret_hash, l.sealed_about, l.media_state, l.error_code, l.opens, \
              l.max_opens, l.created_at, l.expires_at, l.revoked_at, c.state AS clip_state \
              FROM links l JOIN clips c ON c.id = l.clip_id ",
             $rest
@@ -36,6 +36,7 @@ pub struct NewLink<'a> {
 #[derive(Clone)]
 pub struct LinkRow {
     pub id: LinkId,
+    pub tenant: TenantId,
     pub owner: OwnerId,
     pub clip: ClipId,
     pub secret_hash: Vec<u8>,
@@ -63,7 +64,7 @@ pub struct LiveLinks {
 
 impl Catalog {
     /// A link, whoever owns it.
-    pub async fn link(&self, id: LinkId) -> Result<Option<LinkRow>, CatalogError> {
+    pub async fn link_any(&self, id: LinkId) -> Result<Option<LinkRow>, CatalogError> {
         let row = sqlx::query(select!("WHERE l.id = $1"))
             .bind(id.as_bytes().to_vec())
             .fetch_optional(self.readers())
@@ -83,11 +84,12 @@ impl Catalog {
         rows.iter().map(read).collect()
     }
 
-    /// At most `limit` links that are over (revoked, or past their end) and whose media are not removed yet. A link that is
-    /// used up is not over: its sessions go on.
+    /// At most `limit` links that are over (revoked, past their end, or their clip in the trash or being erased) and whose
+    /// media are not removed yet. A link that is used up is not over: its sessions go on.
     pub async fn links_to_clear(&self, now: UnixMs, limit: u32) -> Result<Vec<LinkRow>, CatalogError> {
         let rows = sqlx::query(select!(
-            "WHERE l.media_state <> 'removed' AND (l.expires_at <= $1 OR l.revoked_at IS NOT NULL) \
+            "WHERE l.media_state <> 'removed' AND (l.expires_at <= $1 OR l.revoked_at IS NOT NULL \
+             OR c.state IN ('trashed', 'erasing')) \
              ORDER BY l.expires_at LIMIT $2"
         ))
         .bind(now)
@@ -182,26 +184,31 @@ impl Tx {
         Ok(done.rows_affected())
     }
 
-    /// Tells what became of a link's media. Removed is the end: false when they are removed already.
+    /// Moves a link's media from the state `from` to `to`. False when they are in another state; a revoked link's media
+    /// never become ready.
     pub async fn set_link_media(
         &mut self,
         id: LinkId,
-        state: LinkMediaState,
+        from: LinkMediaState,
+        to: LinkMediaState,
         error_code: Option<&str>,
     ) -> Result<bool, CatalogError> {
         let done = sqlx::query(
-            "UPDATE links SET media_state = $1, error_code = $2 WHERE id = $3 AND media_state <> 'removed'",
+            "UPDATE links SET media_state = $1, error_code = $2 WHERE id = $3 AND media_state = $4 \
+             AND (revoked_at IS NULL OR $5 <> 'ready')",
         )
-        .bind(state.as_str())
+        .bind(to.as_str())
         .bind(error_code.map(str::to_owned))
         .bind(id.as_bytes().to_vec())
+        .bind(from.as_str())
+        .bind(to.as_str())
         .execute(self.connection())
         .await?;
         Ok(done.rows_affected() == 1)
     }
 
     /// Removes every link of a clip and their sessions, before the clip's row goes; how many links they were.
-    pub async fn remove_links_of_clip(&mut self, clip: ClipId) -> Result<u64, CatalogError> {
+    pub async fn delete_links_of(&mut self, clip: ClipId) -> Result<u64, CatalogError> {
         sqlx::query("DELETE FROM credentials WHERE link_id IN (SELECT id FROM links WHERE clip_id = $1)")
             .bind(clip.as_bytes().to_vec())
             .execute(self.connection())
@@ -218,6 +225,7 @@ fn read(row: &AnyRow) -> Result<LinkRow, CatalogError> {
     let row = Row::new("links", row);
     Ok(LinkRow {
         id: row.id("id")?,
+        tenant: row.id("tenant_id")?,
         owner: row.id("owner_id")?,
         clip: row.id("clip_id")?,
         secret_hash: row.bytes("secret_hash")?,
