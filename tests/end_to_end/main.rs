@@ -1,5 +1,6 @@
 //! The whole way through the real programs: round trips on both kinds of storage, cuts of power, outages, a full disk.
 
+mod bad_input;
 mod beside;
 mod outage;
 mod power_cut;

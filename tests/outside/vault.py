@@ -39,12 +39,12 @@ class Answer:
 class Vault:
     """A service with its data in a folder of its own; `with Vault() as vault:` ends it and removes the folder."""
 
-    def __init__(self, *arguments, **environment):
-        self.arguments, self.environment = arguments, dict(os.environ, **environment)
+    def __init__(self, *arguments, data=None, **environment):
+        self.arguments, self.environment, self.data = arguments, dict(os.environ, **environment), data
 
     def __enter__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dashvault-outside-"))
-        self.data = self.dir / "data"
+        self.data = self.data or self.dir / "data"
         self.port, self.admin = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
