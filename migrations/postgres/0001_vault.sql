@@ -225,7 +225,7 @@ CREATE TABLE events (
     kind        TEXT   NOT NULL,
     clip_id     BYTEA,
     link_id     BYTEA,
-    viewing     BYTEA,                          -- digest of (principal, session, clip, kind of media)
+    viewing     BYTEA,                          -- session, clip and kind of media, while the viewing may go on
     sealed_text BYTEA,                          -- field key
     at          BIGINT NOT NULL,
     last_at     BIGINT NOT NULL,

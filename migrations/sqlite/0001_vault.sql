@@ -225,7 +225,7 @@ CREATE TABLE events (
     kind        TEXT   NOT NULL,
     clip_id     BLOB,
     link_id     BLOB,
-    viewing     BLOB,                          -- digest of (principal, session, clip, kind of media)
+    viewing     BLOB,                          -- session, clip and kind of media, while the viewing may go on
     sealed_text BLOB,                          -- field key
     at          BIGINT NOT NULL,
     last_at     BIGINT NOT NULL,

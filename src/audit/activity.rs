@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Audit, AuditError, EventKind};
+use crate::catalog::EventRow;
 use crate::model::{ClipId, EventId, LinkId, OwnerId, UnixMs};
+use crate::vault::{EventText, OwnerKeys};
 
 /// One line of an owner's activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +63,78 @@ impl FromStr for ActivityCursor {
     }
 }
 
+/// Events of one page at most: more would only be scrolled past.
+pub const MAX_EVENTS_A_PAGE: u32 = 200;
+
 impl Audit {
-    /// At most `limit` events of an owner, those older than `after`, newest first.
+    /// At most `limit` (1 to [`MAX_EVENTS_A_PAGE`]) events of an owner, those older than `after`, newest first.
     pub async fn activity(
         &self,
-        _owner: OwnerId,
-        _after: Option<ActivityCursor>,
-        _limit: usize,
+        owner: OwnerId,
+        after: Option<ActivityCursor>,
+        limit: u32,
     ) -> Result<Activity, AuditError> {
-        todo!()
+        let limit = limit.clamp(1, MAX_EVENTS_A_PAGE);
+        let before = after.map(|cursor| (cursor.at, cursor.id));
+        let mut rows = self.inner.catalog.events_of(owner, before, limit + 1).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(|last| ActivityCursor {
+            at: last.at,
+            id: last.id,
+        });
+        let keys = if rows.iter().any(|row| row.sealed_text.is_some()) {
+            Some(self.inner.vault.owner_keys(owner).await?)
+        } else {
+            None
+        };
+        let events = rows.into_iter().map(|row| happened(row, keys.as_ref())).collect();
+        Ok(Activity { events, next })
+    }
+}
+
+fn happened(row: EventRow, keys: Option<&OwnerKeys>) -> Happened {
+    let text = row.sealed_text.as_deref().zip(keys).and_then(|(sealed, keys)| {
+        // One damaged text must not hide from the owner what else happened.
+        keys.open::<EventText>(row.id.as_bytes(), sealed)
+            .inspect_err(|error| tracing::error!(event = %row.id, %error, "an event's text does not open"))
+            .ok()
+    });
+    Happened {
+        id: row.id,
+        kind: row.kind,
+        clip: row.clip,
+        link: row.link,
+        text: text.map(|text| text.text),
+        at: row.at,
+        last_at: row.last_at,
+        count: row.count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_its_text_and_other_texts_are_none() {
+        let cursor = ActivityCursor {
+            at: 1_764_036_582_123,
+            id: EventId::random(),
+        };
+        assert_eq!(cursor.to_string().parse::<ActivityCursor>().unwrap(), cursor);
+        for text in [
+            "",
+            ".",
+            "1",
+            "1.x",
+            "x.aaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "99999999999999999999.aa",
+        ] {
+            assert!(
+                matches!(text.parse::<ActivityCursor>(), Err(AuditError::Cursor)),
+                "{text}"
+            );
+        }
     }
 }

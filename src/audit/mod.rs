@@ -6,14 +6,14 @@ mod viewing;
 
 use std::sync::Arc;
 
-pub use activity::{Activity, ActivityCursor, Happened};
+pub use activity::{Activity, ActivityCursor, Happened, MAX_EVENTS_A_PAGE};
 pub use error::AuditError;
-pub use viewing::Viewing;
+pub use viewing::{Refusal, RefusalReason, Viewing};
 
-use crate::catalog::{Catalog, Tx};
+use crate::catalog::{Catalog, NewEventRow, Tx};
 pub use crate::model::EventKind;
-use crate::model::{ClipId, LinkId, OwnerId};
-use crate::vault::{OwnerKeys, Vault};
+use crate::model::{ClipId, EventId, LinkId, OwnerId};
+use crate::vault::{EventText, OwnerKeys, Vault};
 
 /// The record of what happened. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ pub struct Audit {
 struct Inner {
     vault: Vault,
     catalog: Catalog,
+    written: viewing::Written,
 }
 
 /// Something that has just happened.
@@ -66,13 +67,34 @@ impl Audit {
     /// The record kept in `catalog`, its texts sealed by `vault`.
     pub fn new(vault: Vault, catalog: Catalog) -> Self {
         Self {
-            inner: Arc::new(Inner { vault, catalog }),
+            inner: Arc::new(Inner {
+                vault,
+                catalog,
+                written: viewing::Written::default(),
+            }),
         }
     }
 
-    /// Adds an event in the transaction that makes it true.
-    pub async fn record(&self, _tx: &mut Tx, _event: NewEvent<'_>) -> Result<(), AuditError> {
-        let _ = (&self.inner.vault, &self.inner.catalog);
-        todo!()
+    /// Adds an event in the transaction that makes it true: both happen, or neither.
+    pub async fn record(&self, tx: &mut Tx, event: NewEvent<'_>) -> Result<(), AuditError> {
+        let id = EventId::random();
+        let sealed_text = event.text.map(|(keys, text)| seal_text(keys, id, text));
+        tx.insert_event(&NewEventRow {
+            id,
+            tenant: self.inner.vault.tenant(),
+            owner: event.owner,
+            kind: event.kind,
+            clip: event.clip,
+            link: event.link,
+            viewing: None,
+            sealed_text,
+            at: self.inner.vault.clock().now_ms(),
+        })
+        .await?;
+        Ok(())
     }
+}
+
+fn seal_text(keys: &OwnerKeys, event: EventId, text: String) -> Vec<u8> {
+    keys.seal(event.as_bytes(), &EventText { text })
 }

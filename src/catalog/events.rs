@@ -14,8 +14,8 @@ pub struct NewEventRow {
     pub kind: EventKind,
     pub clip: Option<ClipId>,
     pub link: Option<LinkId>,
-    /// For a viewing that may go on: the digest of who reads what.
-    pub viewing: Option<[u8; 32]>,
+    /// For a viewing that may go on: who reads what (session, clip, kind of media).
+    pub viewing: Option<[u8; 33]>,
     /// Under the owner's field key.
     pub sealed_text: Option<Vec<u8>>,
     pub at: UnixMs,
@@ -94,7 +94,7 @@ impl Tx {
     /// is longer ago ends here: its row keeps what it says and takes no more.
     pub async fn extend_viewing(
         &mut self,
-        viewing: &[u8; 32],
+        viewing: &[u8; 33],
         now: UnixMs,
         pause_since: UnixMs,
         step_ms: i64,
