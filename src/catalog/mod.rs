@@ -36,4 +36,7 @@ pub use links::{LinkRow, LiveLinks, NewLink};
 pub use objects::ObjectRow;
 pub use owners::{NewOwner, OwnerRow, OwnerState};
 pub use pairing_codes::{NewPairingCode, PairingCodeRow};
+pub use pieces::PieceRow;
 pub use system_records::SystemRecordRow;
+pub use upload_keys::UploadKeyRow;
+pub use uploads::{NewUpload, UploadRow, UploadStep};

@@ -1,1 +1,273 @@
-//! Uploads under way, and tombstones of ended ones.
+//! Uploads: where each one stands, and tombstones of those that are over.
+//!
+//! `received` is the one truth for the offset. It moves only by [`Tx::advance_upload`], which names the epoch and the
+//! offset that its caller goes by: a writer that was fenced, on whichever node, moves nothing.
+
+use sqlx::any::AnyRow;
+
+use super::row::Row;
+use super::{Catalog, CatalogError, Tx};
+use crate::model::{ClipId, DeviceId, OwnerId, TenantId, UnixMs, UploadState};
+
+const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, epoch, received, length, sealed_metadata, expires_at, \
+     created_at, updated_at";
+
+/// An upload that begins.
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    /// The clip's id too.
+    pub id: ClipId,
+    /// Whose system.
+    pub tenant: TenantId,
+    /// Whose clip it becomes.
+    pub owner: OwnerId,
+    /// The vehicle that sends it; none when its owner does.
+    pub device: Option<DeviceId>,
+    /// Bytes there will be.
+    pub length: u64,
+    /// What was said about it, sealed to the ingest key.
+    pub sealed_metadata: Vec<u8>,
+    /// When it ends if nothing comes.
+    pub expires_at: UnixMs,
+    /// When it was begun.
+    pub created_at: UnixMs,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UploadRow {
+    /// The clip's id too.
+    pub id: ClipId,
+    /// Whose system.
+    pub tenant: TenantId,
+    /// Whose clip it becomes.
+    pub owner: OwnerId,
+    /// The vehicle that sends it; none when its owner does.
+    pub device: Option<DeviceId>,
+    /// Where it is.
+    pub state: UploadState,
+    /// Raised by every newer request.
+    pub epoch: u64,
+    /// Durable bytes; 0 again once finished or over, as an exact length says what clip it is.
+    pub received: u64,
+    /// Bytes there will be; none once finished or over.
+    pub length: Option<u64>,
+    /// What was said about it; none once finished or over.
+    pub sealed_metadata: Option<Vec<u8>>,
+    /// When it ends if nothing comes.
+    pub expires_at: UnixMs,
+    /// When it was begun.
+    pub created_at: UnixMs,
+    /// When its offset or state last changed.
+    pub updated_at: UnixMs,
+}
+
+/// A step of an upload's offset.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadStep {
+    /// The upload.
+    pub id: ClipId,
+    /// The epoch that the writer began with.
+    pub epoch: u64,
+    /// The offset that the bytes begin at.
+    pub from: u64,
+    /// The offset after them.
+    pub to: u64,
+    /// When the upload now ends if nothing more comes.
+    pub expires_at: UnixMs,
+}
+
+impl Catalog {
+    /// An upload, whoever's it is.
+    pub async fn upload(&self, id: ClipId) -> Result<Option<UploadRow>, CatalogError> {
+        let text = format!("SELECT {COLUMNS} FROM uploads WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        row.as_ref().map(upload_row).transpose()
+    }
+
+    /// Open uploads that have all their bytes, at most `limit`.
+    pub async fn full_uploads(&self, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
+        let rows = sqlx::query("SELECT id FROM uploads WHERE state = 'open' AND received = length ORDER BY id LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(|row| Row::new("uploads", row).id("id")).collect()
+    }
+
+    /// Open uploads to which nothing came for too long, the longest overdue first, at most `limit`.
+    pub async fn uploads_to_expire(&self, now: UnixMs, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT id FROM uploads WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2",
+        )
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(|row| Row::new("uploads", row).id("id")).collect()
+    }
+}
+
+impl Tx {
+    /// Adds an open upload at offset 0.
+    pub async fn insert_upload(&mut self, upload: &NewUpload) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO uploads (id, tenant_id, owner_id, device_id, state, epoch, received, length, sealed_metadata, \
+             expires_at, created_at, updated_at) VALUES ($1, $2, $3, $4, 'open', 0, 0, $5, $6, $7, $8, $8)",
+        )
+        .bind(upload.id.as_bytes().to_vec())
+        .bind(upload.tenant.as_bytes().to_vec())
+        .bind(upload.owner.as_bytes().to_vec())
+        .bind(upload.device.map(|id| id.as_bytes().to_vec()))
+        .bind(signed(upload.length))
+        .bind(upload.sealed_metadata.clone())
+        .bind(upload.expires_at)
+        .bind(upload.created_at)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Fences every older writer of an open upload by raising its epoch, and puts its end off. None when it is not open.
+    pub async fn fence_upload(&mut self, id: ClipId, expires_at: UnixMs) -> Result<Option<UploadRow>, CatalogError> {
+        let text = format!(
+            "UPDATE uploads SET epoch = epoch + 1, expires_at = CASE WHEN expires_at > $1 THEN expires_at ELSE $1 END \
+             WHERE id = $2 AND state = 'open' RETURNING {COLUMNS}"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(expires_at)
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(self.connection())
+            .await?;
+        row.as_ref().map(upload_row).transpose()
+    }
+
+    /// Moves the offset past bytes that are durable. False when the writer was fenced, the upload stands elsewhere, is
+    /// over, or would become longer than it was said to be: then nothing was moved.
+    pub async fn advance_upload(&mut self, step: &UploadStep, now: UnixMs) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE uploads SET received = $1, updated_at = $2, expires_at = $3 \
+             WHERE id = $4 AND epoch = $5 AND received = $6 AND state = 'open' AND length >= $1",
+        )
+        .bind(signed(step.to))
+        .bind(now)
+        .bind(step.expires_at)
+        .bind(step.id.as_bytes().to_vec())
+        .bind(signed(step.epoch))
+        .bind(signed(step.from))
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Completes an open upload that has all its bytes; false when it has not, or was completed before.
+    pub async fn complete_upload(&mut self, id: ClipId, now: UnixMs) -> Result<Option<UploadRow>, CatalogError> {
+        let text = format!(
+            "UPDATE uploads SET state = 'complete', updated_at = $1 WHERE id = $2 AND state = 'open' \
+             AND received = length RETURNING {COLUMNS}"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(now)
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(self.connection())
+            .await?;
+        row.as_ref().map(upload_row).transpose()
+    }
+
+    /// Marks a complete upload as finished, its original sealed and read back, and clears what would tell the clip's
+    /// exact length and name. False when it is not complete.
+    pub async fn finish_upload(&mut self, id: ClipId, now: UnixMs) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE uploads SET state = 'finished', received = 0, length = NULL, sealed_metadata = NULL, updated_at = $1 \
+             WHERE id = $2 AND state = 'complete'",
+        )
+        .bind(now)
+        .bind(id.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Ends an open upload for its owner and leaves a tombstone; false when it is not open.
+    pub async fn end_upload(&mut self, id: ClipId, now: UnixMs) -> Result<bool, CatalogError> {
+        self.bury(id, &[UploadState::Open], UploadState::Ended, None, now).await
+    }
+
+    /// Ends an upload because its clip is erased, whatever its state; false when there is none or it was over already.
+    pub async fn erase_upload(&mut self, id: ClipId, now: UnixMs) -> Result<bool, CatalogError> {
+        let from = [UploadState::Open, UploadState::Complete, UploadState::Finished];
+        self.bury(id, &from, UploadState::Ended, None, now).await
+    }
+
+    /// Ends an open upload whose time is over; false when it is not open or bytes came meanwhile.
+    pub async fn expire_upload(&mut self, id: ClipId, now: UnixMs) -> Result<bool, CatalogError> {
+        self.bury(id, &[UploadState::Open], UploadState::Expired, Some(now), now)
+            .await
+    }
+
+    /// The epoch rises too, so that a writer which is still at it moves nothing.
+    async fn bury(
+        &mut self,
+        id: ClipId,
+        from: &[UploadState],
+        to: UploadState,
+        expired_by: Option<UnixMs>,
+        now: UnixMs,
+    ) -> Result<bool, CatalogError> {
+        let words: Vec<_> = from.iter().map(|state| state.as_str()).collect();
+        let done = sqlx::query(
+            "UPDATE uploads SET state = $1, epoch = epoch + 1, received = 0, length = NULL, sealed_metadata = NULL, \
+             updated_at = $2 WHERE id = $3 AND $4 LIKE '%,' || state || ',%' AND expires_at <= $5",
+        )
+        .bind(to.as_str())
+        .bind(now)
+        .bind(id.as_bytes().to_vec())
+        .bind(format!(",{},", words.join(",")))
+        .bind(expired_by.unwrap_or(UnixMs::MAX))
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Removes tombstones older than `before` whose pieces are gone; how many.
+    pub async fn remove_tombstones(&mut self, before: UnixMs) -> Result<u64, CatalogError> {
+        let done = sqlx::query(
+            "DELETE FROM uploads WHERE state IN ('ended', 'expired') AND updated_at < $1 \
+             AND NOT EXISTS (SELECT 1 FROM pieces WHERE pieces.upload_id = uploads.id) \
+             AND NOT EXISTS (SELECT 1 FROM upload_keys WHERE upload_keys.upload_id = uploads.id)",
+        )
+        .bind(before)
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Lengths and offsets are at most 64 GiB, epochs count requests: neither comes near 2^63.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn upload_row(row: &AnyRow) -> Result<UploadRow, CatalogError> {
+    let row = Row::new("uploads", row);
+    let length = match row.maybe_int("length")? {
+        Some(_) => Some(row.size("length")?),
+        None => None,
+    };
+    Ok(UploadRow {
+        id: row.id("id")?,
+        tenant: row.id("tenant_id")?,
+        owner: row.id("owner_id")?,
+        device: row.maybe_id("device_id")?,
+        state: row.state("state")?,
+        epoch: row.size("epoch")?,
+        received: row.size("received")?,
+        length,
+        sealed_metadata: row.maybe_bytes("sealed_metadata")?,
+        expires_at: row.int("expires_at")?,
+        created_at: row.int("created_at")?,
+        updated_at: row.int("updated_at")?,
+    })
+}

@@ -5,7 +5,9 @@ use dashvault_test_support::{Postgres, Scratch};
 
 mod clips;
 mod jobs;
+mod pieces;
 mod tenants;
+mod uploads;
 
 /// Runs a test on an empty catalogue of each kind.
 pub async fn both(test: impl AsyncFn(Catalog)) {
