@@ -90,10 +90,11 @@ impl Catalog {
 
     /// Open uploads that have all their bytes, at most `limit`.
     pub async fn full_uploads(&self, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
-        let rows = sqlx::query("SELECT id FROM uploads WHERE state = 'open' AND received = length ORDER BY id LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(self.readers())
-            .await?;
+        let rows =
+            sqlx::query("SELECT id FROM uploads WHERE state = 'open' AND received = length ORDER BY id LIMIT $1")
+                .bind(i64::from(limit))
+                .fetch_all(self.readers())
+                .await?;
         rows.iter().map(|row| Row::new("uploads", row).id("id")).collect()
     }
 

@@ -85,7 +85,11 @@ async fn pieces_of_an_ended_upload_become_ended_intents_and_its_keys_go_last() {
         assert_eq!(write!(catalog, tx => tx.release_pieces(at.0, key.upload, 2, 40)), 2);
         assert_eq!(catalog.pieces_of(key.upload, None, 10).await.unwrap(), pieces[..1]);
         assert_eq!(catalog.upload_keys_of(key.upload).await.unwrap().len(), 1);
-        assert_eq!(write!(catalog, tx => tx.remove_tombstones(i64::MAX)), 0, "pieces are left");
+        assert_eq!(
+            write!(catalog, tx => tx.remove_tombstones(i64::MAX)),
+            0,
+            "pieces are left"
+        );
 
         assert_eq!(write!(catalog, tx => tx.release_pieces(at.0, key.upload, 2, 40)), 1);
         assert_eq!(catalog.pieces_of(key.upload, None, 10).await.unwrap(), []);

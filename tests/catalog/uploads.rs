@@ -135,7 +135,10 @@ async fn an_upload_completes_once_and_only_with_all_its_bytes() {
         assert_eq!(write!(catalog, tx => tx.complete_upload(id, 50)), None);
         assert_eq!(catalog.full_uploads(10).await.unwrap(), []);
         assert_eq!(write!(catalog, tx => tx.fence_upload(id, 500)), None);
-        assert!(!write!(catalog, tx => tx.end_upload(id, 50)), "a complete upload cannot be ended");
+        assert!(
+            !write!(catalog, tx => tx.end_upload(id, 50)),
+            "a complete upload cannot be ended"
+        );
     })
     .await;
 }
@@ -149,10 +152,7 @@ async fn a_finished_upload_keeps_neither_length_nor_metadata() {
         write!(catalog, tx => tx.complete_upload(id, 30));
         assert!(write!(catalog, tx => tx.finish_upload(id, 40)));
         let row = catalog.upload(id).await.unwrap().unwrap();
-        assert_eq!(
-            (row.state, row.received, row.length),
-            (UploadState::Finished, 0, None)
-        );
+        assert_eq!((row.state, row.received, row.length), (UploadState::Finished, 0, None));
         assert_eq!(row.sealed_metadata, None);
         assert!(!write!(catalog, tx => tx.finish_upload(id, 50)));
         assert!(write!(catalog, tx => tx.erase_upload(id, 60)));
@@ -192,9 +192,15 @@ async fn an_upload_expires_when_nothing_came_for_too_long() {
         assert_eq!(catalog.uploads_to_expire(100, 10).await.unwrap().len(), 2);
         write!(catalog, tx => tx.advance_upload(&step(busy, 0, 0, 10), 99));
         assert_eq!(catalog.uploads_to_expire(100, 10).await.unwrap(), [quiet]);
-        assert!(!write!(catalog, tx => tx.expire_upload(busy, 100)), "bytes came meanwhile");
+        assert!(
+            !write!(catalog, tx => tx.expire_upload(busy, 100)),
+            "bytes came meanwhile"
+        );
         assert!(write!(catalog, tx => tx.expire_upload(quiet, 100)));
-        assert_eq!(catalog.upload(quiet).await.unwrap().unwrap().state, UploadState::Expired);
+        assert_eq!(
+            catalog.upload(quiet).await.unwrap().unwrap().state,
+            UploadState::Expired
+        );
         assert_eq!(catalog.upload(busy).await.unwrap().unwrap().state, UploadState::Open);
     })
     .await;
