@@ -1,8 +1,20 @@
 //! The data object `DCVO` version 1: a prelude with a commitment before Tink's AES-GCM-HKDF streaming format.
 
-use std::ops::Range;
+mod layout;
+mod opener;
+mod prelude;
+mod sealer;
+mod segment;
 
-use crate::Secret32;
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod vectors;
+
+pub use layout::{padded_length, segment_at, segment_plain_start, segment_span, segments, size};
+pub use opener::Opener;
+pub use prelude::derive_object_key;
+pub use sealer::Sealer;
 
 /// Bytes before the first segment.
 pub const PRELUDE_BYTES: usize = 128;
@@ -18,6 +30,9 @@ pub const MAX_PADDED_BYTES: u64 = 64 << 30;
 pub const MAX_SEGMENTS: u64 = 1 << 20;
 /// Objects under one DEK; a clip has some tens.
 pub const MAX_OBJECTS_PER_DEK: u64 = 1 << 16;
+
+/// Bytes of a rendition's name.
+pub const MAX_RENDITION_BYTES: usize = 64;
 
 /// Kinds of objects, as they stand in [`Place::kind`].
 pub mod kind {
@@ -99,98 +114,34 @@ pub struct Pinned {
     pub commitment: [u8; 32],
 }
 
-/// Seals a stream into an object.
-pub struct Sealer;
-
-impl Sealer {
-    /// Begins an object with fresh salts. Pieces ([`kind::PIECE`]) are not padded.
-    pub fn new(
-        _dek: &Secret32,
-        _place: &Place<'_>,
-        _object_id: [u8; 16],
-        _log2_segment: u8,
-    ) -> Result<Self, ObjectError> {
-        todo!()
-    }
-
-    /// Takes plaintext and appends what is sealed by it; the prelude comes out with the first bytes.
-    pub fn push(&mut self, _plain: &[u8], _out: &mut Vec<u8>) -> Result<(), ObjectError> {
-        todo!()
-    }
-
-    /// Pads, seals the last segment and tells what to keep.
-    pub fn finish(self, _out: &mut Vec<u8>) -> Result<Sealed, ObjectError> {
-        todo!()
+impl Place<'_> {
+    fn check(&self) -> Result<(), ObjectError> {
+        let name = self.rendition.as_bytes();
+        let short = (1..=MAX_RENDITION_BYTES).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
+        let known = (kind::VIDEO..=kind::PIECE).contains(&self.kind);
+        if short && known {
+            Ok(())
+        } else {
+            Err(ObjectError::BadPlace)
+        }
     }
 }
 
-/// Opens an object segment by segment, in any order.
-pub struct Opener;
-
-impl Opener {
-    /// Checks the prelude; the commitment is compared in constant time before anything is opened.
-    pub fn new(
-        _dek: &Secret32,
-        _place: &Place<'_>,
-        _object_id: [u8; 16],
-        _pinned: &Pinned,
-        _prelude: &[u8],
-    ) -> Result<Self, ObjectError> {
-        todo!()
-    }
-
-    /// As [`Opener::new`] for the holder of one object's key: it opens this object and nothing else.
-    pub fn from_object_key(
-        _object_key: &Secret32,
-        _object_id: [u8; 16],
-        _pinned: &Pinned,
-        _prelude: &[u8],
-    ) -> Result<Self, ObjectError> {
-        todo!()
-    }
-
-    /// How many segments the object has.
-    pub fn segments(&self) -> u32 {
-        todo!()
-    }
-
-    /// Opens a whole segment in place; nothing is released before it is authenticated, and on an error it is erased.
-    pub fn open_segment<'b>(&self, _index: u32, _sealed: &'b mut [u8]) -> Result<&'b [u8], ObjectError> {
-        todo!()
+impl Sealed {
+    /// What to pin of it.
+    pub fn pinned(&self) -> Pinned {
+        Pinned {
+            suite: self.suite,
+            log2_segment: self.log2_segment,
+            padded_length: self.padded_length,
+            commitment: self.commitment,
+        }
     }
 }
 
-/// The object key OK of an object, from its prelude: the unit of sharing.
-pub fn derive_object_key(_dek: &Secret32, _place: &Place<'_>, _prelude: &[u8]) -> Result<Secret32, ObjectError> {
-    todo!()
-}
-
-/// Bytes of the whole object for a padded length.
-pub fn size(_padded: u64, _log2_segment: u8) -> u64 {
-    todo!()
-}
-
-/// The padded length of `length` plaintext bytes (Padmé, at least 128 KiB; a piece is not padded).
-pub fn padded_length(_length: u64, _kind: u8) -> u64 {
-    todo!()
-}
-
-/// How many segments a padded length has.
-pub fn segments(_padded: u64, _log2_segment: u8) -> u32 {
-    todo!()
-}
-
-/// The segment that holds a plaintext offset.
-pub fn segment_at(_plain_offset: u64, _log2_segment: u8) -> u32 {
-    todo!()
-}
-
-/// The object's bytes that a segment takes, tag included.
-pub fn segment_span(_index: u32, _padded: u64, _log2_segment: u8) -> Range<u64> {
-    todo!()
-}
-
-/// The plaintext offset at which a segment begins.
-pub fn segment_plain_start(_index: u32, _log2_segment: u8) -> u64 {
-    todo!()
+impl Pinned {
+    /// Bytes that the whole object must have, as the store reports it.
+    pub fn size(&self) -> u64 {
+        size(self.padded_length, self.log2_segment)
+    }
 }

@@ -1,0 +1,141 @@
+//! Seals a stream whose length is not known before it ends.
+
+use zeroize::Zeroizing;
+
+use super::layout::{self, capacity};
+use super::prelude::{Prelude, Salts};
+use super::segment::SegmentKey;
+use super::{ObjectError, Place, SUITE, Sealed, padded_length, size};
+use crate::Secret32;
+use crate::digest::{Sha256, random};
+
+/// Padding is pushed in runs of this many zeros.
+const ZEROS: [u8; 4096] = [0; 4096];
+
+/// Seals a stream into an object; holds at most one segment of plaintext.
+///
+/// A segment is sealed when a byte of the next one is there, because the last one's nonce says that it is the last.
+pub struct Sealer {
+    prelude: Prelude,
+    prelude_written: bool,
+    key: SegmentKey,
+    commitment: [u8; 32],
+    kind: u8,
+    index: u32,
+    segment: Zeroizing<Vec<u8>>,
+    hash: Sha256,
+    length: u64,
+    written: u64,
+}
+
+impl Sealer {
+    /// Begins an object with fresh salts. Pieces ([`super::kind::PIECE`]) are not padded.
+    ///
+    /// # Errors
+    /// [`ObjectError::BadPlace`] for a place or a segment size that is none.
+    pub fn new(dek: &Secret32, place: &Place<'_>, object_id: [u8; 16], log2_segment: u8) -> Result<Self, ObjectError> {
+        let salts = Salts {
+            object: random(),
+            tink: random(),
+            nonce_prefix: random(),
+        };
+        Self::with_salts(dek, place, object_id, log2_segment, &salts)
+    }
+
+    /// Private: salts that are used twice under one key give its plaintexts away.
+    pub(super) fn with_salts(
+        dek: &Secret32,
+        place: &Place<'_>,
+        object_id: [u8; 16],
+        log2_segment: u8,
+        salts: &Salts,
+    ) -> Result<Self, ObjectError> {
+        place.check()?;
+        layout::check(0, log2_segment)?;
+        let mut prelude = Prelude::new(&object_id, log2_segment, salts);
+        let object_key = prelude.derive_object_key(dek, place);
+        let commitment = prelude.derive_commitment(&object_key);
+        prelude.set_commitment(&commitment);
+        Ok(Self {
+            key: SegmentKey::derive(&prelude.derive_tink_key(&object_key), &prelude),
+            prelude,
+            prelude_written: false,
+            commitment,
+            kind: place.kind,
+            index: 0,
+            // In full at once: a growing vector would leave copies of plaintext behind.
+            segment: Zeroizing::new(Vec::with_capacity(1 << log2_segment)),
+            hash: Sha256::new(),
+            length: 0,
+            written: 0,
+        })
+    }
+
+    /// Takes plaintext and appends what is sealed by it; the prelude comes out with the first bytes.
+    ///
+    /// # Errors
+    /// [`ObjectError::TooLong`] when an object cannot hold so much; the object is then to be thrown away.
+    pub fn push(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), ObjectError> {
+        let length = self.length.saturating_add(plain.len() as u64);
+        layout::check(padded_length(length, self.kind), self.prelude.log2_segment())?;
+        self.length = length;
+        self.hash.update(plain);
+        self.append(plain, out)
+    }
+
+    /// Pads, seals the last segment and tells what to keep.
+    ///
+    /// # Errors
+    /// None but a limit that [`Self::push`] would have told.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, ObjectError> {
+        let log2_segment = self.prelude.log2_segment();
+        let padded_length = padded_length(self.length, self.kind);
+        let mut missing = padded_length - self.length;
+        while missing > 0 {
+            let run = missing.min(ZEROS.len() as u64);
+            self.append(&ZEROS[..run as usize], out)?;
+            missing -= run;
+        }
+        self.seal_segment(true, out)?;
+        debug_assert_eq!(self.written, size(padded_length, log2_segment));
+        Ok(Sealed {
+            suite: SUITE,
+            log2_segment,
+            length: self.length,
+            padded_length,
+            size: self.written,
+            commitment: self.commitment,
+            sha256: self.hash.finish(),
+        })
+    }
+
+    fn append(&mut self, mut plain: &[u8], out: &mut Vec<u8>) -> Result<(), ObjectError> {
+        while !plain.is_empty() {
+            let full = capacity(self.index, self.prelude.log2_segment()) as usize;
+            if self.segment.len() == full {
+                self.seal_segment(false, out)?;
+                continue;
+            }
+            let (now, later) = plain.split_at(plain.len().min(full - self.segment.len()));
+            self.segment.extend_from_slice(now);
+            plain = later;
+        }
+        Ok(())
+    }
+
+    fn seal_segment(&mut self, last: bool, out: &mut Vec<u8>) -> Result<(), ObjectError> {
+        let before = out.len();
+        if !self.prelude_written {
+            out.extend_from_slice(self.prelude.bytes());
+            self.prelude_written = true;
+        }
+        let tag = self.key.seal(self.index, last, &mut self.segment)?;
+        out.extend_from_slice(&self.segment);
+        out.extend_from_slice(tag.as_ref());
+        // What is left in the buffer is ciphertext. The index only counts up: no nonce is used twice.
+        self.segment.clear();
+        self.index = self.index.checked_add(1).ok_or(ObjectError::TooLong)?;
+        self.written += (out.len() - before) as u64;
+        Ok(())
+    }
+}
