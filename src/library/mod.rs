@@ -1,6 +1,7 @@
 //! An owner's clips: lists, what can be watched and read of one, trash and erasure; and what a link shows.
 
 mod error;
+mod rendition;
 mod resource;
 mod view;
 
