@@ -1,0 +1,94 @@
+//! Bodies: JSON of a known small size, and uploads as a stream that outlives its connection.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Payload};
+use actix_web::HttpRequest;
+use futures_util::{Stream, StreamExt as _, stream};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::face::Face;
+use super::problem::Problem;
+use actix_web::web;
+
+/// Every JSON body we take is a few fields of a few hundred bytes.
+const MAX_JSON_BYTES: usize = 16 * 1024;
+/// A client that sends nothing for so long has gone; over a bad cellular link gaps of ten seconds are common.
+const IDLE: Duration = Duration::from_secs(30);
+/// Chunks read ahead of the writer; each is what one read of the socket brought, at most 64 KiB.
+const CHUNKS_AHEAD: usize = 4;
+
+/// Reads a JSON body.
+pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload: Payload) -> Result<T, Problem> {
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let is_json = media_type.is_some_and(|text| {
+        text.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if !is_json {
+        return Err(Problem::unsupported_media_type().detail("send Content-Type: application/json"));
+    }
+    // It may hold a token.
+    let mut body = Zeroizing::new(Vec::with_capacity(1024));
+    loop {
+        match tokio::time::timeout(IDLE, payload.next()).await {
+            Err(_) => return Err(Problem::body_stalled()),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Problem::bad_request().detail("the body ended early")),
+            Ok(Some(Ok(chunk))) if body.len() + chunk.len() > MAX_JSON_BYTES => {
+                return Err(Problem::too_large().with("limit_bytes", MAX_JSON_BYTES));
+            }
+            Ok(Some(Ok(chunk))) => body.extend_from_slice(&chunk),
+        }
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let problem = Problem::bad_json().with("line", error.line()).with("column", error.column());
+        // Other texts repeat what was sent, which may be a secret.
+        let text = error.to_string();
+        match text.split(" at line ").next() {
+            Some(known) if known.starts_with("missing field") => problem.detail(known),
+            _ => problem,
+        }
+    })
+}
+
+/// Why an upload's body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the connection was cut")]
+    Cut,
+    #[error("nothing came for {} seconds", IDLE.as_secs())]
+    Stalled,
+    #[error("the service ends")]
+    Ending,
+}
+
+/// The body of an upload. It is read by a task of its own: whatever arrived before the connection was reset reaches the
+/// writer, and nothing is held but a few chunks.
+pub(super) fn upload(face: web::Data<Face>, mut payload: Payload) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
+    actix_web::rt::spawn(async move {
+        loop {
+            let next = tokio::select! {
+                () = face.ending.cancelled() => Some(Err(BodyError::Ending)),
+                next = tokio::time::timeout(IDLE, payload.next()) => match next {
+                    Err(_) => Some(Err(BodyError::Stalled)),
+                    Ok(None) => None,
+                    Ok(Some(Err(_))) => Some(Err(BodyError::Cut)),
+                    Ok(Some(Ok(chunk))) => Some(Ok(chunk)),
+                },
+            };
+            let Some(next) = next else { break };
+            if let Ok(chunk) = &next {
+                face.metrics.received(chunk.len() as u64);
+            }
+            let last = next.is_err();
+            if into.send(next).await.is_err() || last {
+                break;
+            }
+        }
+    });
+    stream::poll_fn(move |context| out.poll_recv(context))
+}

@@ -1,0 +1,111 @@
+//! What every route has at hand: the rooms, the public URL, limits, numbers; and the way from a worker thread to them.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::web::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::client_address::Cidr;
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::problem::Problem;
+use super::public_url::PublicUrl;
+use crate::access::Access;
+use crate::audit::Audit;
+use crate::ingest::Ingest;
+use crate::library::Library;
+use crate::model::Clock;
+
+/// Chunks of media that may lie between the vault and a slow client; a chunk is one sealed segment at most.
+const CHUNKS_AHEAD: usize = 2;
+
+/// The rooms that the routes ask.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Who asks, and what they may.
+    pub access: Access,
+    /// What happened.
+    pub audit: Audit,
+    /// Uploads.
+    pub ingest: Ingest,
+    /// Clips.
+    pub library: Library,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Looks at every part of the service that must answer before requests make sense.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<PartState>> + Send + Sync>;
+
+/// What a look at one part found.
+#[derive(Debug, Clone)]
+pub struct PartState {
+    /// Which part: a constant word.
+    pub name: &'static str,
+    /// What is wrong, in words without anybody's data; none when it is ready.
+    pub fault: Option<String>,
+}
+
+/// The state that routes share.
+pub(super) struct Face {
+    pub(super) rooms: Rooms,
+    pub(super) public_url: PublicUrl,
+    pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
+    pub(super) proxies: Vec<Cidr>,
+    pub(super) readiness: Readiness,
+    /// Cancelled when the service ends: bodies stop being read.
+    pub(super) ending: CancellationToken,
+    /// The rooms' work runs here, not on the thread of a connection: a client that goes away cuts no transaction in half,
+    /// and a panic ends one task.
+    pub(super) runtime: Handle,
+}
+
+impl Face {
+    /// Asks a room, to the end, even if the client is gone by then.
+    pub(super) async fn ask<T, E, F>(&self, asked: F) -> Result<T, Problem>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+        Problem: From<E>,
+    {
+        match self.runtime.spawn(asked.in_current_span()).await {
+            Ok(answer) => answer.map_err(Problem::from),
+            Err(stopped) if stopped.is_cancelled() => Err(Problem::shutting_down()),
+            Err(_) => Err(Problem::internal()),
+        }
+    }
+
+    /// Reads a stream of a room's on the rooms' own threads, a little ahead of the client.
+    pub(super) fn read_ahead<E, S>(&self, bytes: S) -> impl Stream<Item = Result<Bytes, E>> + Send + 'static
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
+        let reading = async move {
+            let mut bytes = std::pin::pin!(bytes);
+            while let Some(chunk) = bytes.next().await {
+                let last = chunk.is_err();
+                if into.send(chunk).await.is_err() || last {
+                    break;
+                }
+            }
+        };
+        self.runtime.spawn(reading.in_current_span());
+        stream::poll_fn(move |context| out.poll_recv(context))
+    }
+
+    /// Whether a peer may speak to the service at all. Without TLS of its own only the named proxies and this machine do.
+    pub(super) fn admits(&self, peer: IpAddr) -> bool {
+        self.proxies.is_empty() || peer.to_canonical().is_loopback() || self.proxies.iter().any(|p| p.contains(peer))
+    }
+}
