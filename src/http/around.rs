@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
+use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 use futures_util::FutureExt as _;
 use tracing::{Instrument as _, debug, error, info, info_span};
 
@@ -24,9 +24,10 @@ const NO_ROUTE: &str = "-";
 
 /// The middleware.
 pub(super) async fn around<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    override_method(&mut request);
     let Some(face) = request.app_data::<web::Data<Face>>().cloned() else {
         return Err(Problem::internal().into());
     };
@@ -93,13 +94,22 @@ impl Drop for Closing<'_> {
     }
 }
 
+/// tus 1.0.0: a client that can send nothing but POST says what it means in a header.
+fn override_method(request: &mut ServiceRequest) {
+    if request.method() != Method::POST || !request.path().starts_with("/v1/uploads/") {
+        return;
+    }
+    let meant = match request.headers().get("x-http-method-override").map(HeaderValue::as_bytes) {
+        Some(b"PATCH") => Method::PATCH,
+        Some(b"DELETE") => Method::DELETE,
+        _ => return,
+    };
+    request.head_mut().method = meant;
+}
+
 fn refuse<B>(request: ServiceRequest, problem: Problem) -> ServiceResponse<EitherBody<B>> {
-    let response = problem.error_response();
-    let mut answer = request.into_response(response.map_body(|_, body: BoxBody| EitherBody::right(body)));
-    // Kept for the log, as actix keeps the errors of routes.
-    answer.request().extensions_mut().insert(problem);
-    answer.headers_mut();
-    answer
+    // The response keeps the problem, as it does for those of routes: the log tells it.
+    request.into_response(HttpResponse::from_error(problem).map_into_right_body())
 }
 
 fn finish(headers: &mut HeaderMap, id: &str, renewed: Option<RenewedCookie>, secure: bool) {

@@ -1,1 +1,26 @@
 //! The outside face: routes, typed headers, ranges, problems, pages.
+
+mod around;
+mod body;
+mod caller;
+mod client_address;
+mod cookies;
+mod face;
+mod from_rooms;
+mod limits;
+mod media;
+mod metrics;
+mod pages;
+mod problem;
+mod public_url;
+mod routes;
+mod security;
+mod server;
+mod tls;
+
+pub use client_address::{Cidr, CidrError};
+pub use face::{PartState, Readiness, Rooms};
+pub use public_url::{PublicUrl, PublicUrlError};
+pub use routes::{ROUTES, RouteLine, Who};
+pub use server::{Config, HttpError, Server};
+pub use tls::TlsFiles;

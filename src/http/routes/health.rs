@@ -1,0 +1,153 @@
+//! Whether the service lives and is ready, its description for programs, and its numbers for the operator.
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use crate::http::face::Face;
+use crate::http::problem::{KINDS, MEDIA_TYPE, Problem};
+use super::{account, clips, devices, links, session, shared, uploads};
+
+/// An RFC 9457 problem document.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ProblemBody {
+    /// `urn:dashvault:problem:` and a slug that is never renamed.
+    r#type: String,
+    /// A short sentence, the same for every occurrence.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// About this occurrence.
+    detail: Option<String>,
+    /// The field, header or parameter that is wrong.
+    field: Option<String>,
+}
+
+/// Whether the parts of the service are ready.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ReadyBody {
+    ready: bool,
+    /// Each part, with `ok` or what is wrong.
+    parts: std::collections::BTreeMap<&'static str, String>,
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It lives")))]
+pub(in crate::http) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("alive\n")
+}
+
+/// Catalogue, store, vault and worker answer.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses((status = 200, body = ReadyBody), (status = 503, body = ReadyBody))
+)]
+pub(in crate::http) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let readiness = face.readiness.clone();
+    let parts = face.ask(async move { Ok::<_, Problem>(readiness().await) }).await?;
+    let ready = parts.iter().all(|part| part.fault.is_none()) && !face.ending.is_cancelled();
+    face.metrics.set_ready(ready);
+    let parts = parts.into_iter().map(|part| (part.name, part.fault.unwrap_or_else(|| "ok".to_owned()))).collect();
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    Ok(response.json(ReadyBody { ready, parts }))
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "health", responses((status = 200, description = "OpenAPI 3.1")))]
+pub(in crate::http) async fn openapi() -> Result<HttpResponse, Problem> {
+    let text = openapi_document().to_json().map_err(|_| Problem::internal())?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(text))
+}
+
+/// The routes of the admin listener, which only the operator reaches.
+pub(in crate::http) fn admin(config: &mut ServiceConfig) {
+    config
+        .route("/metrics", web::get().to(metrics))
+        .route("/livez", web::get().to(livez))
+        .route("/readyz", web::get().to(readyz))
+        .default_service(web::to(|_: HttpRequest| async { Err::<HttpResponse, _>(Problem::not_found()) }));
+}
+
+async fn metrics(face: web::Data<Face>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(face.metrics.text())
+}
+
+/// The OpenAPI description, made from the routes' own.
+pub(in crate::http) fn openapi_document() -> Document {
+    #[derive(OpenApi)]
+    #[openapi(
+        info(title = "dashvault", description = "An encrypted dashcam video vault", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+        paths(
+            session::sign_in, session::sign_out,
+            devices::make_pairing_code, devices::pair, devices::list, devices::get, devices::rename, devices::revoke,
+            uploads::options, uploads::options_of_one, uploads::create, uploads::status, uploads::append, uploads::terminate,
+            uploads::receipt,
+            clips::list, clips::get, clips::delete, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,
+            links::make, links::list, links::revoke, links::redeem,
+            shared::get, shared::poster, shared::rendition, shared::hls,
+            account::activity, account::me, account::erase,
+            livez, readyz, openapi,
+        ),
+        modifiers(&Finish)
+    )]
+    struct Description;
+    Description::openapi()
+}
+
+/// Adds what no single route can say: how callers show who they are, the problems there are.
+struct Finish;
+
+impl Modify for Finish {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "bearer",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some("An owner's token or session, a vehicle's signed token, or a link's session"))
+                    .build(),
+            ),
+        );
+        components.add_security_scheme(
+            "owner_cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-dashvault-owner"))),
+        );
+        components.add_security_scheme(
+            "link_cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-dashvault-link"))),
+        );
+        let problems: Vec<_> = KINDS.iter().map(|k| format!("`{}` ({}): {}", k.slug, k.status, k.title)).collect();
+        let text = format!(
+            "An encrypted dashcam video vault. Refusals are `{MEDIA_TYPE}` documents; the last part of their type is one of:\n\n{}",
+            problems.join("\n")
+        );
+        document.info.description = Some(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::ROUTES;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+        let mut described = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let routes: BTreeSet<_> = ROUTES.iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+        assert_eq!(described, routes);
+    }
+}

@@ -1,0 +1,334 @@
+//! Resumable uploads: tus 1.0.0 with creation, creation-with-upload, expiration, checksum and termination.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::body;
+use crate::http::caller::Uploader;
+use crate::http::face::Face;
+use crate::http::from_rooms::{UPLOAD_OFFSET, http_date};
+use crate::http::problem::Problem;
+use super::health::ProblemBody;
+use super::id;
+use crate::access::Principal;
+use crate::ingest::{Checksum, IngestError, ReceiptState, UploadStatus};
+use crate::model::ClipId;
+
+const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
+const EXTENSIONS: &str = "creation,creation-with-upload,expiration,checksum,termination";
+const BODY_TYPE: &[u8] = b"application/offset+octet-stream";
+/// While the original is being sealed; usually it takes a second or two.
+const RECEIPT_RETRY_SECS: u32 = 1;
+
+/// A receipt, or that there is none yet.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(in crate::http) enum ReceiptBody {
+    /// The original is sealed and was read back.
+    Signed {
+        /// One line: clip, SHA-256, length and time, signed as keys/FORMAT.md says.
+        receipt: String,
+    },
+    /// Not yet.
+    Pending {
+        /// `pending`.
+        state: &'static str,
+    },
+}
+
+/// What this server speaks.
+#[utoipa::path(
+    options, path = "/v1/uploads", tag = "uploads", responses((status = 204))
+)]
+pub(in crate::http) async fn options(face: web::Data<Face>) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    response
+        .insert_header((TUS_RESUMABLE, VERSION))
+        .insert_header(("tus-version", VERSION))
+        .insert_header(("tus-extension", EXTENSIONS))
+        .insert_header(("tus-max-size", face.rooms.ingest.max_upload_bytes()))
+        .insert_header(("tus-checksum-algorithm", Checksum::ALGORITHMS));
+    response.finish()
+}
+
+/// What this server speaks, asked of an upload.
+#[utoipa::path(
+    options, path = "/v1/uploads/{id}", tag = "uploads", params(("id" = String, Path)), responses((status = 204))
+)]
+#[expect(dead_code, reason = "stands for `options` at its second path in the OpenAPI description")]
+fn options_of_one() {}
+
+/// Begins an upload; a body is its first bytes.
+#[utoipa::path(
+    post, path = "/v1/uploads", tag = "uploads",
+    params(
+        ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
+        ("Upload-Length" = u64, Header, description = "Bytes there will be"),
+        ("Upload-Metadata" = Option<String>, Header, description = "filename filetype sha256 recorded_at camera kind lat lon; others are ignored"),
+        ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the body's sum in base64"),
+    ),
+    responses((status = 201, description = "Location, Upload-Offset, Upload-Expires"), (status = "4XX", body = ProblemBody))
+)]
+pub(in crate::http) async fn create(
+    face: web::Data<Face>,
+    Uploader(who): Uploader,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    tus(create_upload(&face, who, &request, payload).await)
+}
+
+/// Where an upload stands.
+#[utoipa::path(
+    head, path = "/v1/uploads/{id}", tag = "uploads",
+    params(("id" = String, Path), ("Tus-Resumable" = String, Header, description = "`1.0.0`")),
+    responses((status = 200, description = "Upload-Offset, Upload-Length, Upload-Expires"), (status = 404), (status = 410))
+)]
+pub(in crate::http) async fn status(
+    face: web::Data<Face>,
+    Uploader(who): Uploader,
+    upload: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let asked = async {
+        require_tus(request.headers())?;
+        let upload: ClipId = id(&upload)?;
+        let rooms = face.rooms.clone();
+        let status = face.ask(async move { rooms.ingest.offset(&who, upload).await }).await?;
+        let mut response = HttpResponse::Ok();
+        tell(&mut response, &status);
+        response.insert_header(("upload-length", status.length));
+        Ok(response.finish())
+    };
+    tus(asked.await)
+}
+
+/// Appends bytes at an offset.
+#[utoipa::path(
+    patch, path = "/v1/uploads/{id}", tag = "uploads",
+    params(
+        ("id" = String, Path),
+        ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
+        ("Upload-Offset" = u64, Header, description = "Where the body belongs"),
+        ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the body's sum in base64"),
+    ),
+    responses(
+        (status = 204, description = "Upload-Offset, Upload-Expires"), (status = 409, body = ProblemBody),
+        (status = 410, body = ProblemBody), (status = 460, body = ProblemBody), (status = "4XX", body = ProblemBody),
+        (status = 503, body = ProblemBody), (status = 507, body = ProblemBody),
+    )
+)]
+pub(in crate::http) async fn append(
+    face: web::Data<Face>,
+    Uploader(who): Uploader,
+    upload: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let asked = async {
+        require_tus(request.headers())?;
+        if !is_bytes(request.headers()) {
+            return Err(Problem::unsupported_media_type().detail("send Content-Type: application/offset+octet-stream"));
+        }
+        let upload: ClipId = id(&upload)?;
+        let offset = number(request.headers(), "upload-offset")?
+            .ok_or_else(|| Problem::bad_header().with("field", "Upload-Offset").detail("Upload-Offset is missing"))?;
+        let status = take(&face, who, upload, offset, &request, payload).await?;
+        let mut response = HttpResponse::NoContent();
+        tell(&mut response, &status);
+        Ok(response.finish())
+    };
+    tus(asked.await)
+}
+
+/// Ends an upload that is not complete; the owner's to do, never a vehicle's.
+#[utoipa::path(
+    delete, path = "/v1/uploads/{id}", tag = "uploads",
+    params(("id" = String, Path), ("Tus-Resumable" = String, Header, description = "`1.0.0`")),
+    responses((status = 204), (status = "4XX", body = ProblemBody))
+)]
+pub(in crate::http) async fn terminate(
+    face: web::Data<Face>,
+    Uploader(who): Uploader,
+    upload: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let asked = async {
+        if matches!(who, Principal::Device(_)) {
+            return Err(Problem::forbidden().detail("a vehicle deletes nothing"));
+        }
+        require_tus(request.headers())?;
+        let upload: ClipId = id(&upload)?;
+        let rooms = face.rooms.clone();
+        face.ask(async move { rooms.ingest.terminate(&who, upload).await }).await?;
+        Ok(HttpResponse::NoContent().finish())
+    };
+    tus(asked.await)
+}
+
+/// The receipt that lets a vehicle delete its copy.
+#[utoipa::path(
+    get, path = "/v1/uploads/{id}/receipt", tag = "uploads", params(("id" = String, Path)),
+    responses((status = 200, body = ReceiptBody), (status = 202, body = ReceiptBody), (status = "4XX", body = ProblemBody))
+)]
+pub(in crate::http) async fn receipt(
+    face: web::Data<Face>,
+    Uploader(who): Uploader,
+    upload: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let upload: ClipId = id(&upload)?;
+    let rooms = face.rooms.clone();
+    match face.ask(async move { rooms.ingest.receipt(&who, upload).await }).await? {
+        ReceiptState::Signed(receipt) => Ok(HttpResponse::Ok().json(ReceiptBody::Signed { receipt })),
+        ReceiptState::Pending => Ok(HttpResponse::Accepted()
+            .insert_header((header::RETRY_AFTER, RECEIPT_RETRY_SECS))
+            .json(ReceiptBody::Pending { state: "pending" })),
+        ReceiptState::Refused(reason) => Err(Problem::no_receipt().with("reason", reason)),
+    }
+}
+
+async fn create_upload(
+    face: &web::Data<Face>,
+    who: Principal,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    require_tus(headers)?;
+    if headers.contains_key("upload-defer-length") {
+        return Err(Problem::bad_header().with("field", "Upload-Defer-Length").detail("say the length in Upload-Length"));
+    }
+    let length = number(headers, "upload-length")?
+        .ok_or_else(|| Problem::bad_header().with("field", "Upload-Length").detail("Upload-Length is missing"))?;
+    let metadata = match headers.get("upload-metadata") {
+        None => None,
+        Some(value) => Some(value.to_str().map_err(|_| Problem::bad_metadata())?.to_owned()),
+    };
+    // Read before the upload exists, so that a wrong one leaves nothing behind.
+    checksum(headers)?;
+    let (rooms, owner) = (face.rooms.clone(), who.clone());
+    let begun = face.ask(async move { rooms.ingest.create(&owner, length, metadata.as_deref()).await }).await?;
+    let location = face.public_url.join(&format!("/v1/uploads/{}", begun.id));
+    let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
+    let status = if is_bytes(headers) && body_bytes(headers) != Some(0) {
+        // Whatever becomes of its first bytes, the upload is there.
+        let taken = take(face, who, begun.id, 0, request, payload).await;
+        taken.map_err(|problem| problem.header(header::LOCATION, location.clone()))?
+    } else {
+        begun
+    };
+    let mut response = HttpResponse::Created();
+    tell(&mut response, &status);
+    response.insert_header((header::LOCATION, location));
+    Ok(response.finish())
+}
+
+/// Gives a body to ingest.
+async fn take(
+    face: &web::Data<Face>,
+    who: Principal,
+    upload: ClipId,
+    offset: u64,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<UploadStatus, Problem> {
+    let checksum = checksum(request.headers())?;
+    let announced = body_bytes(request.headers());
+    let bytes = body::upload(face.clone(), payload);
+    let rooms = face.rooms.clone();
+    let appended = async move {
+        let appended = rooms.ingest.append(&who, upload, offset, announced, checksum, bytes).await;
+        // Told as what it is: the service ends, and the client is to come back.
+        Ok::<_, Problem>(appended)
+    };
+    match face.ask(appended).await? {
+        Err(IngestError::Interrupted { offset }) if face.ending.is_cancelled() => {
+            Err(Problem::shutting_down().header(UPLOAD_OFFSET, HeaderValue::from(offset)))
+        }
+        appended => Ok(appended?),
+    }
+}
+
+/// What every answer about an upload tells.
+fn tell(response: &mut HttpResponseBuilder, status: &UploadStatus) {
+    response.insert_header((UPLOAD_OFFSET, status.offset));
+    if let Some(at) = status.expires_at {
+        response.insert_header(("upload-expires", http_date(at)));
+    }
+}
+
+/// Every answer of the protocol says its version, refusals too.
+fn tus(answer: Result<HttpResponse, Problem>) -> Result<HttpResponse, Problem> {
+    match answer {
+        Ok(mut response) => {
+            response.headers_mut().insert(TUS_RESUMABLE, VERSION);
+            Ok(response)
+        }
+        Err(problem) => Err(problem.header(TUS_RESUMABLE, VERSION)),
+    }
+}
+
+fn require_tus(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get(TUS_RESUMABLE) == Some(&VERSION) {
+        return Ok(());
+    }
+    Err(Problem::tus_version().header(HeaderName::from_static("tus-version"), VERSION))
+}
+
+fn is_bytes(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(BODY_TYPE))
+}
+
+fn body_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
+    let Some(value) = headers.get("upload-checksum") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| IngestError::InvalidChecksum)?;
+    Ok(Some(Checksum::parse(text)?))
+}
+
+/// A header that is a number of bytes: digits and nothing else.
+fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let wrong = || Problem::bad_header().with("field", name).detail(format!("{name} is no number of bytes"));
+    let text = value.to_str().map_err(|_| wrong())?;
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    text.parse().map(Some).map_err(|_| Problem::too_large().with("field", name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::ResponseError as _;
+    use actix_web::test::TestRequest;
+
+    fn length(text: &str) -> Result<Option<u64>, u16> {
+        let request = TestRequest::default().insert_header(("upload-length", text)).to_http_request();
+        number(request.headers(), "upload-length").map_err(|p| p.status_code().as_u16())
+    }
+
+    #[test]
+    fn a_length_is_digits_and_fits() {
+        assert_eq!(length("0"), Ok(Some(0)));
+        assert_eq!(length("18446744073709551615"), Ok(Some(u64::MAX)));
+        assert_eq!(length("18446744073709551616"), Err(413));
+        for text in ["", "-1", "+1", "1.0", " 1", "0x10", "1e3"] {
+            assert_eq!(length(text), Err(400), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_protocol_says_its_version() {
+        let refused = tus(Err(Problem::not_found())).err().unwrap().error_response();
+        assert_eq!(refused.headers().get(TUS_RESUMABLE).unwrap(), VERSION);
+        assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+    }
+}

@@ -1,0 +1,262 @@
+//! Listens, on the public and on the operator's address, until it is told to end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::around::around;
+use super::client_address::Cidr;
+use super::face::{Face, Readiness, Rooms};
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::public_url::PublicUrl;
+use super::routes;
+use super::tls::TlsFiles;
+
+/// The head of a request is small; over a bad cellular link it still takes a while.
+const HEAD_TIME: Duration = Duration::from_secs(15);
+/// After a refusal a client may still be sending: what it sends is read away for so long, so that it can read the answer.
+const DISCONNECT_TIME: Duration = Duration::from_secs(8);
+/// An idle connection is kept: a vehicle's next request then needs no handshake.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Connections one thread serves at once; two threads hold what one node's memory for uploads is made for.
+const CONNECTIONS_A_THREAD: usize = 8192;
+/// How long answers under way may take when the service ends.
+const SHUTDOWN_SECS: u64 = 5;
+
+/// Where and how to listen.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The public address.
+    pub listen: SocketAddr,
+    /// The operator's address: numbers and health.
+    pub admin_listen: Option<SocketAddr>,
+    /// Where the vault is reached from outside; on loopback the listener's own address will do.
+    pub public_url: Option<PublicUrl>,
+    /// TLS of the service's own.
+    pub tls: Option<TlsFiles>,
+    /// Proxies that end TLS and say for whom they ask.
+    pub proxies: Vec<Cidr>,
+}
+
+/// Why the service does not listen. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Passwords and clips would travel in the clear.
+    #[error(
+        "{0} is reachable from other machines and would be without TLS: give --tls-cert and --tls-key, or name the proxy \
+         that ends TLS with --behind-proxy CIDR, or listen on 127.0.0.1"
+    )]
+    Exposed(SocketAddr),
+    /// Links could not be written.
+    #[error("listening on {0} needs --public-url, for example https://vault.example.org: links are made of it")]
+    NoPublicUrl(SocketAddr),
+    /// TLS or a proxy, and a URL that has none.
+    #[error("{0} is no address behind TLS: give a --public-url that begins with https://")]
+    PublicUrlWithoutTls(String),
+    /// The numbers are the operator's.
+    #[error("the admin listener {0} is reachable from other machines: let it listen on 127.0.0.1")]
+    AdminExposed(SocketAddr),
+    /// Somebody else listens there.
+    #[error("cannot listen on {address}: choose another with {flag}, or stop what listens there")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A certificate or key that cannot be used.
+    #[error("{} is no certificate or key that can be used: PEM files are expected, the key that of the certificate", file.display())]
+    Tls {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server ended by itself.
+    #[error("the server ended")]
+    Ended(#[source] std::io::Error),
+}
+
+/// Bound, and not yet answering.
+pub struct Server {
+    config: Config,
+    public_url: PublicUrl,
+    listener: TcpListener,
+    admin: Option<TcpListener>,
+    tls: Option<rustls::ServerConfig>,
+}
+
+impl Server {
+    /// Checks the configuration and takes the addresses, so that what is wrong is said before anything else happens.
+    pub fn bind(config: Config) -> Result<Self, HttpError> {
+        let loopback = config.listen.ip().is_loopback();
+        if !loopback && config.tls.is_none() && config.proxies.is_empty() {
+            return Err(HttpError::Exposed(config.listen));
+        }
+        if !loopback && config.public_url.is_none() {
+            return Err(HttpError::NoPublicUrl(config.listen));
+        }
+        if let Some(url) = &config.public_url
+            && !url.is_secure()
+            && (config.tls.is_some() || !config.proxies.is_empty())
+        {
+            return Err(HttpError::PublicUrlWithoutTls(url.as_str().to_owned()));
+        }
+        if let Some(admin) = config.admin_listen
+            && !admin.ip().is_loopback()
+        {
+            return Err(HttpError::AdminExposed(admin));
+        }
+        let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
+        let listener = listen(config.listen, "--listen")?;
+        let admin = config.admin_listen.map(|address| listen(address, "--admin-listen")).transpose()?;
+        let address = listener.local_addr().unwrap_or(config.listen);
+        let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address, tls.is_some()));
+        Ok(Self {
+            config,
+            public_url,
+            listener,
+            admin,
+            tls,
+        })
+    }
+
+    /// Where the vault is reached.
+    pub fn public_url(&self) -> &PublicUrl {
+        &self.public_url
+    }
+
+    /// Answers until `ending` is cancelled: then takes no more connections, ends bodies, and waits a little for the rest.
+    /// The rooms' work runs on the runtime this is called on.
+    pub async fn run(self, rooms: Rooms, readiness: Readiness, ending: CancellationToken) -> Result<(), HttpError> {
+        let face = Data::new(Face {
+            rooms,
+            public_url: self.public_url.clone(),
+            limits: Limits::new(),
+            metrics: Metrics::new(),
+            proxies: self.config.proxies.clone(),
+            readiness,
+            ending: ending.clone(),
+            runtime: Handle::current(),
+        });
+        let admin = match self.admin {
+            None => None,
+            Some(listener) => {
+                let face = face.clone();
+                let server = HttpServer::new(move || App::new().app_data(face.clone()).configure(routes::admin))
+                    .workers(1)
+                    .disable_signals()
+                    .shutdown_timeout(SHUTDOWN_SECS)
+                    .listen(listener)
+                    .map_err(HttpError::Ended)?;
+                Some(server.run())
+            }
+        };
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(face.clone())
+                .wrap(from_fn(around))
+                .configure(routes::configure)
+        })
+        .workers(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        .max_connections(CONNECTIONS_A_THREAD)
+        .client_request_timeout(HEAD_TIME)
+        .client_disconnect_timeout(DISCONNECT_TIME)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(SHUTDOWN_SECS)
+        .disable_signals();
+        let server = match self.tls {
+            Some(tls) => server.listen_rustls_0_23(self.listener, tls),
+            None => server.listen(self.listener),
+        };
+        let server = server.map_err(HttpError::Ended)?.run();
+        info!(url = self.public_url.as_str(), "the vault is listening");
+        let mut handles = vec![server.handle()];
+        handles.extend(admin.as_ref().map(|admin| admin.handle()));
+        tokio::spawn(end(handles, ending));
+        let admin = async move {
+            match admin {
+                Some(admin) => admin.await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(server, admin).map(|_| ()).map_err(HttpError::Ended)
+    }
+}
+
+async fn end(handles: Vec<ServerHandle>, ending: CancellationToken) {
+    ending.cancelled().await;
+    futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true))).await;
+}
+
+fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, HttpError> {
+    let failed = |source| HttpError::Listen { address, flag, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(listen: &str) -> Config {
+        Config {
+            listen: listen.parse().unwrap(),
+            admin_listen: None,
+            public_url: None,
+            tls: None,
+            proxies: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_there_is_tls_or_a_named_proxy() {
+        assert!(matches!(Server::bind(config("0.0.0.0:0")), Err(HttpError::Exposed(_))));
+        assert!(matches!(Server::bind(config("[::]:0")), Err(HttpError::Exposed(_))));
+        let proxied = Config { proxies: vec!["10.0.0.0/8".parse().unwrap()], ..config("0.0.0.0:0") };
+        assert!(matches!(Server::bind(proxied.clone()), Err(HttpError::NoPublicUrl(_))));
+        let public_url = Some(PublicUrl::parse("https://vault.example.org").unwrap());
+        assert!(Server::bind(Config { public_url, ..proxied.clone() }).is_ok());
+        let plain = Some(PublicUrl::parse("http://127.0.0.1").unwrap());
+        assert!(matches!(
+            Server::bind(Config { public_url: plain, ..proxied }),
+            Err(HttpError::PublicUrlWithoutTls(_))
+        ));
+    }
+
+    #[test]
+    fn the_operators_address_is_no_public_one() {
+        let admin_listen = Some("0.0.0.0:0".parse().unwrap());
+        let refused = Server::bind(Config { admin_listen, ..config("127.0.0.1:0") });
+        assert!(matches!(refused, Err(HttpError::AdminExposed(_))));
+    }
+
+    #[test]
+    fn loopback_is_its_own_public_url() {
+        let server = Server::bind(config("127.0.0.1:0")).ok().unwrap();
+        let url = server.public_url().as_str();
+        assert!(url.starts_with("http://127.0.0.1:") && !url.ends_with(":0"), "{url}");
+    }
+
+    #[test]
+    fn a_port_in_use_says_which_flag_chooses_another() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = taken.local_addr().unwrap();
+        let refused = Server::bind(Config { listen, ..config("127.0.0.1:0") }).err().unwrap();
+        assert!(refused.to_string().contains("--listen"), "{refused}");
+    }
+}
