@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 use futures_util::FutureExt as _;
@@ -33,7 +33,9 @@ pub(super) async fn around<B: MessageBody + 'static>(
     };
     let began = Instant::now();
     let id = request_id();
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+    let peer = request
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
     let address = client(peer, request.headers(), &face.proxies);
     let method = known_method(request.method());
     let span = info_span!("request", id = %id, client = %shortened(address));
@@ -67,7 +69,11 @@ pub(super) async fn around<B: MessageBody + 'static>(
     };
     let status = answer.status().as_u16();
     let route = answer.request().match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
-    let problem = answer.response().error().and_then(|e| e.as_error::<Problem>()).map(Problem::slug);
+    let problem = answer
+        .response()
+        .error()
+        .and_then(|e| e.as_error::<Problem>())
+        .map(Problem::slug);
     face.metrics.answered(method, &route, status, took);
     if let Some(problem) = problem {
         face.metrics.refused(problem);
@@ -99,7 +105,11 @@ fn override_method(request: &mut ServiceRequest) {
     if request.method() != Method::POST || !request.path().starts_with("/v1/uploads/") {
         return;
     }
-    let meant = match request.headers().get("x-http-method-override").map(HeaderValue::as_bytes) {
+    let meant = match request
+        .headers()
+        .get("x-http-method-override")
+        .map(HeaderValue::as_bytes)
+    {
         Some(b"PATCH") => Method::PATCH,
         Some(b"DELETE") => Method::DELETE,
         _ => return,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Payload};
-use actix_web::HttpRequest;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -23,9 +23,14 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// Reads a JSON body.
 pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload: Payload) -> Result<T, Problem> {
-    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let media_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
     let is_json = media_type.is_some_and(|text| {
-        text.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+        text.split(';')
+            .next()
+            .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
     });
     if !is_json {
         return Err(Problem::unsupported_media_type().detail("send Content-Type: application/json"));
@@ -44,7 +49,9 @@ pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload
         }
     }
     serde_json::from_slice(&body).map_err(|error| {
-        let problem = Problem::bad_json().with("line", error.line()).with("column", error.column());
+        let problem = Problem::bad_json()
+            .with("line", error.line())
+            .with("column", error.column());
         // Other texts repeat what was sent, which may be a secret.
         let text = error.to_string();
         match text.split(" at line ").next() {
@@ -67,7 +74,10 @@ pub(super) enum BodyError {
 
 /// The body of an upload. It is read by a task of its own: whatever arrived before the connection was reset reaches the
 /// writer, and nothing is held but a few chunks.
-pub(super) fn upload(face: web::Data<Face>, mut payload: Payload) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+pub(super) fn upload(
+    face: web::Data<Face>,
+    mut payload: Payload,
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
     let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
     actix_web::rt::spawn(async move {
         loop {

@@ -74,7 +74,10 @@ impl FromRequest for Uploader {
 
 /// The state that all routes share.
 pub(super) fn face(request: &HttpRequest) -> Result<web::Data<Face>, Problem> {
-    request.app_data::<web::Data<Face>>().cloned().ok_or_else(Problem::internal)
+    request
+        .app_data::<web::Data<Face>>()
+        .cloned()
+        .ok_or_else(Problem::internal)
 }
 
 async fn authenticate(request: &HttpRequest, session: Session) -> Result<Principal, Problem> {
@@ -82,7 +85,9 @@ async fn authenticate(request: &HttpRequest, session: Session) -> Result<Princip
     let shown = match bearer(request.headers()) {
         Some(text) => text?.to_owned(),
         None => {
-            let secret = session.secret(request.headers(), &face.public_url).ok_or_else(Problem::unauthenticated)?;
+            let secret = session
+                .secret(request.headers(), &face.public_url)
+                .ok_or_else(Problem::unauthenticated)?;
             if !request.method().is_safe() {
                 require_own_origin(request, &face)?;
             }
@@ -92,7 +97,13 @@ async fn authenticate(request: &HttpRequest, session: Session) -> Result<Princip
     let by_cookie = !request.headers().contains_key(header::AUTHORIZATION);
     let rooms = face.rooms.clone();
     let (principal, secret) = face
-        .ask(async move { rooms.access.authenticate(&shown).await.map(|principal| (principal, shown)) })
+        .ask(async move {
+            rooms
+                .access
+                .authenticate(&shown)
+                .await
+                .map(|principal| (principal, shown))
+        })
         .await?;
     if let (true, Principal::Owner(owner)) = (by_cookie, &principal)
         && owner.is_renewed()

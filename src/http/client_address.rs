@@ -83,7 +83,10 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Cidr]) -> IpA
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let all = |name| -> Vec<String> {
         let texts = headers.get_all(name).filter_map(|v| v.to_str().ok());
-        texts.flat_map(|text| text.split(',')).map(|part| part.trim().to_owned()).collect()
+        texts
+            .flat_map(|text| text.split(','))
+            .map(|part| part.trim().to_owned())
+            .collect()
     };
     let forwarded = all(header::FORWARDED);
     if forwarded.is_empty() {
@@ -125,7 +128,10 @@ fn network(address: IpAddr, bits_v4: u8, bits_v6: u8) -> Cidr {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let bits = u32::try_from(cut(u128::from(v4.to_bits()), 32, bits_v4)).unwrap_or_default();
-            Cidr { address: Ipv4Addr::from_bits(bits).into(), bits: bits_v4 }
+            Cidr {
+                address: Ipv4Addr::from_bits(bits).into(),
+                bits: bits_v4,
+            }
         }
         IpAddr::V6(v6) => Cidr {
             address: Ipv6Addr::from_bits(cut(v6.to_bits(), 128, bits_v6)).into(),
@@ -164,8 +170,14 @@ mod tests {
 
     #[test]
     fn what_the_client_put_in_front_is_not_believed() {
-        assert_eq!(told("x-forwarded-for", "1.2.3.4, 203.0.113.9", "172.28.0.7"), "203.0.113.9");
-        assert_eq!(told("x-forwarded-for", "1.2.3.4, 203.0.113.9, 172.28.0.2", "172.28.0.7"), "203.0.113.9");
+        assert_eq!(
+            told("x-forwarded-for", "1.2.3.4, 203.0.113.9", "172.28.0.7"),
+            "203.0.113.9"
+        );
+        assert_eq!(
+            told("x-forwarded-for", "1.2.3.4, 203.0.113.9, 172.28.0.2", "172.28.0.7"),
+            "203.0.113.9"
+        );
         assert_eq!(told("x-forwarded-for", "rubbish", "172.28.0.7"), "172.28.0.7");
     }
 

@@ -31,7 +31,10 @@ impl Session {
             .get_all(header::COOKIE)
             .filter_map(|v| v.to_str().ok())
             .flat_map(|text| text.split(';'));
-        pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value)
+        pairs
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value)
     }
 
     /// The `Set-Cookie` that hands a secret out for `seconds`.
@@ -76,6 +79,10 @@ mod tests {
         assert_eq!(Session::Link.secret(request.headers(), &plain), Some("secret"));
         assert_eq!(Session::Owner.secret(request.headers(), &plain), None);
         let secure = PublicUrl::parse("https://vault.example.org").unwrap();
-        assert_eq!(Session::Link.secret(request.headers(), &secure), None, "an unbound name counts for nothing");
+        assert_eq!(
+            Session::Link.secret(request.headers(), &secure),
+            None,
+            "an unbound name counts for nothing"
+        );
     }
 }

@@ -36,9 +36,9 @@ impl From<AccessError> for Problem {
                 .with("state", state.as_str())
                 .detail(format!("the clip is {state}, not ready")),
             AccessError::EmailTaken => Self::email_taken(),
-            AccessError::Invalid { field, reason } => {
-                Self::bad_value().with("field", *field).detail(format!("{field}: {reason}"))
-            }
+            AccessError::Invalid { field, reason } => Self::bad_value()
+                .with("field", *field)
+                .detail(format!("{field}: {reason}")),
             AccessError::Vault(beneath) => from_trouble(beneath.trouble(), &error),
             AccessError::Catalog(beneath) => from_trouble(beneath.trouble(), &error),
             AccessError::Audit(beneath) => from_trouble(beneath.trouble(), &error),
@@ -59,9 +59,9 @@ impl From<LibraryError> for Problem {
     fn from(error: LibraryError) -> Self {
         match &error {
             LibraryError::Held { .. } => Self::held(),
-            LibraryError::WrongState { state, .. } => {
-                Self::wrong_state().with("state", state.as_str()).detail(format!("the clip is {state}"))
-            }
+            LibraryError::WrongState { state, .. } => Self::wrong_state()
+                .with("state", state.as_str())
+                .detail(format!("the clip is {state}")),
             LibraryError::Cursor => Self::bad_query().with("field", "cursor"),
             beneath => from_trouble(beneath.trouble(), &error),
         }
@@ -82,9 +82,9 @@ impl From<IngestError> for Problem {
             IngestError::Checksum => Self::checksum_mismatch().detail("nothing of the body was kept"),
             IngestError::InvalidChecksum => Self::bad_header().with("field", "Upload-Checksum"),
             IngestError::Unsupported => Self::unknown_checksum(),
-            IngestError::InvalidMetadata { key, reason } => {
-                Self::bad_metadata().with("field", *key).detail(format!("{key}: {reason}"))
-            }
+            IngestError::InvalidMetadata { key, reason } => Self::bad_metadata()
+                .with("field", *key)
+                .detail(format!("{key}: {reason}")),
             IngestError::Empty => Self::empty_upload().with("field", "Upload-Length"),
             IngestError::Busy { retry_after_secs } => Self::busy().retry_after(*retry_after_secs),
             IngestError::Full(_) => from_trouble(Trouble::Full, &error),
@@ -119,7 +119,9 @@ fn from_trouble(trouble: Trouble, error: &(dyn Error + 'static)) -> Problem {
 }
 
 fn at(problem: Problem, offset: u64) -> Problem {
-    problem.with("offset", offset).header(UPLOAD_OFFSET, HeaderValue::from(offset))
+    problem
+        .with("offset", offset)
+        .header(UPLOAD_OFFSET, HeaderValue::from(offset))
 }
 
 /// An error and its causes, the nearest first.
@@ -138,7 +140,8 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 pub(super) fn http_date(ms: UnixMs) -> HeaderValue {
     let since = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     let date = HttpDate::from(std::time::SystemTime::UNIX_EPOCH + since);
-    HeaderValue::from_str(&date.to_string()).unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+    HeaderValue::from_str(&date.to_string())
+        .unwrap_or_else(|_| HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
 }
 
 #[cfg(test)]

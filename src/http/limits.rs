@@ -56,7 +56,9 @@ impl Limits {
         Self {
             clock: DefaultClock::default(),
             checks: AtomicU32::new(0),
-            requests: RateLimiter::keyed(Quota::per_second(count(REQUESTS_A_SECOND)).allow_burst(count(REQUESTS_AT_ONCE))),
+            requests: RateLimiter::keyed(
+                Quota::per_second(count(REQUESTS_A_SECOND)).allow_burst(count(REQUESTS_AT_ONCE)),
+            ),
             secrets: Guarded::a_minute(SECRETS_A_MINUTE, SECRETS_A_MINUTE_IN_ALL),
             pairings: Guarded::a_minute(PAIRINGS_A_MINUTE, PAIRINGS_A_MINUTE_IN_ALL),
         }
@@ -70,14 +72,16 @@ impl Limits {
         }
         self.sweep();
         let client = counted(client);
-        let refuse = if class == Class::Upload { Problem::busy } else { Problem::too_many_requests };
-        let wait_secs = self
-            .wait_secs(&self.requests, client)
-            .or_else(|| match class {
-                Class::Secret => self.wait_guarded(&self.secrets, client),
-                Class::Pairing => self.wait_guarded(&self.pairings, client),
-                _ => None,
-            });
+        let refuse = if class == Class::Upload {
+            Problem::busy
+        } else {
+            Problem::too_many_requests
+        };
+        let wait_secs = self.wait_secs(&self.requests, client).or_else(|| match class {
+            Class::Secret => self.wait_guarded(&self.secrets, client),
+            Class::Pairing => self.wait_guarded(&self.pairings, client),
+            _ => None,
+        });
         match wait_secs {
             Some(secs) => Err(refuse().retry_after(secs)),
             None => Ok(()),
@@ -167,7 +171,11 @@ mod tests {
         let answer = refused.unwrap().error_response();
         assert_eq!(answer.status().as_u16(), 429);
         assert!(answer.headers().contains_key("retry-after"));
-        assert_eq!(ask(&limits, Method::GET, "/v1/clips", "192.0.2.2", 1).0, 1, "another client is not held up");
+        assert_eq!(
+            ask(&limits, Method::GET, "/v1/clips", "192.0.2.2", 1).0,
+            1,
+            "another client is not held up"
+        );
     }
 
     #[test]

@@ -47,7 +47,11 @@ pub(super) async fn send(
         }
         Err(RangeError::Ignored) => None,
     };
-    let mut response = HttpResponse::build(if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
+    let mut response = HttpResponse::build(if range.is_some() {
+        StatusCode::PARTIAL_CONTENT
+    } else {
+        StatusCode::OK
+    });
     describe(&mut response, &resource);
     response.insert_header((header::CONTENT_TYPE, resource.content_type()));
     if let Disposition::Attachment(name) = resource.disposition() {
@@ -64,7 +68,9 @@ pub(super) async fn send(
         return Ok(response.body(SizedStream::new(length, stream::empty::<Result<Bytes, LibraryError>>())));
     }
     let rooms = face.rooms.clone();
-    let bytes = face.ask(async move { rooms.library.stream(resource, range).await }).await?;
+    let bytes = face
+        .ask(async move { rooms.library.stream(resource, range).await })
+        .await?;
     let mut bytes = face.read_ahead(bytes);
     // The first bytes are here before the head is sent: what is damaged or gone is told as such, not as a broken line.
     let first = match bytes.next().await {
@@ -126,7 +132,9 @@ fn wanted(request: &HttpRequest, length: u64, tag: &str, modified: UnixMs) -> Re
 
 /// `If-Range`: a strong tag, or the exact time.
 fn still_the_same(headers: &HeaderMap, tag: &str, modified: UnixMs) -> bool {
-    let Some(condition) = headers.get(header::IF_RANGE) else { return true };
+    let Some(condition) = headers.get(header::IF_RANGE) else {
+        return true;
+    };
     match condition.to_str() {
         Ok(text) if text.starts_with('"') => text == tag,
         Ok(text) if text.starts_with("W/") => false,
@@ -136,7 +144,9 @@ fn still_the_same(headers: &HeaderMap, tag: &str, modified: UnixMs) -> bool {
 
 fn seconds(headers: &HeaderMap, name: header::HeaderName) -> Option<i64> {
     let date: HttpDate = headers.get(name)?.to_str().ok()?.parse().ok()?;
-    let since = std::time::SystemTime::from(date).duration_since(std::time::UNIX_EPOCH).ok()?;
+    let since = std::time::SystemTime::from(date)
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?;
     i64::try_from(since.as_secs()).ok()
 }
 
@@ -144,7 +154,13 @@ fn seconds(headers: &HeaderMap, name: header::HeaderName) -> Option<i64> {
 fn attachment(name: &str) -> String {
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || " .-_()".contains(c) { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || " .-_()".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     let mut exact = String::new();
     for byte in name.bytes() {
@@ -180,8 +196,15 @@ mod tests {
         assert_eq!(ask(&[range]), Ok(Some((5, 10))));
         assert_eq!(ask(&[range, ("if-range", TAG)]), Ok(Some((5, 10))));
         assert_eq!(ask(&[range, ("if-range", "\"other\"")]), Ok(None));
-        assert_eq!(ask(&[range, ("if-range", "W/\"abc\"")]), Ok(None), "weak tags never match here");
-        assert_eq!(ask(&[range, ("if-range", "Sun, 06 Nov 1994 08:49:37 GMT")]), Ok(Some((5, 10))));
+        assert_eq!(
+            ask(&[range, ("if-range", "W/\"abc\"")]),
+            Ok(None),
+            "weak tags never match here"
+        );
+        assert_eq!(
+            ask(&[range, ("if-range", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+            Ok(Some((5, 10)))
+        );
         assert_eq!(ask(&[range, ("if-range", "Sun, 06 Nov 1994 08:49:38 GMT")]), Ok(None));
         assert_eq!(ask(&[range, ("if-range", "rubbish")]), Ok(None));
     }
@@ -191,7 +214,10 @@ mod tests {
         let range = ("range", "bytes=100-");
         assert_eq!(ask(&[range]), Ok(Some((100, 10_000_000))));
         for dest in ["video", "audio"] {
-            assert_eq!(ask(&[range, ("sec-fetch-dest", dest)]), Ok(Some((100, 100 + (4 << 20)))));
+            assert_eq!(
+                ask(&[range, ("sec-fetch-dest", dest)]),
+                Ok(Some((100, 100 + (4 << 20))))
+            );
         }
         assert_eq!(ask(&[range, ("sec-fetch-dest", "empty")]), Ok(Some((100, 10_000_000))));
         assert_eq!(
@@ -203,14 +229,26 @@ mod tests {
 
     #[test]
     fn head_has_no_ranges() {
-        let request = TestRequest::with_uri("/").method(Method::HEAD).insert_header(("range", "bytes=5-9"));
-        assert_eq!(wanted(&request.to_http_request(), 10, TAG, MODIFIED).map(|r| r.is_some()), Ok(false));
+        let request = TestRequest::with_uri("/")
+            .method(Method::HEAD)
+            .insert_header(("range", "bytes=5-9"));
+        assert_eq!(
+            wanted(&request.to_http_request(), 10, TAG, MODIFIED).map(|r| r.is_some()),
+            Ok(false)
+        );
     }
 
     #[test]
     fn what_a_client_has_is_not_sent_again() {
         let known = |name: &str, value: &str| {
-            is_known(TestRequest::default().insert_header((name, value)).to_http_request().headers(), TAG, MODIFIED)
+            is_known(
+                TestRequest::default()
+                    .insert_header((name, value))
+                    .to_http_request()
+                    .headers(),
+                TAG,
+                MODIFIED,
+            )
         };
         assert!(known("if-none-match", TAG) && known("if-none-match", "W/\"abc\"") && known("if-none-match", "*"));
         assert!(known("if-none-match", "\"x\", \"abc\"") && !known("if-none-match", "\"x\""));
@@ -222,7 +260,8 @@ mod tests {
     fn a_senders_file_name_breaks_out_of_nothing() {
         assert_eq!(
             attachment("a\"; b=\r\n/é.mp4"),
-            "attachment; filename=\"a__ b___ _.mp4\"; filename*=UTF-8''a%22%3B%20b%3D%0D%0A%2F%C3%A9.mp4".replace("___ _", "____")
+            "attachment; filename=\"a__ b___ _.mp4\"; filename*=UTF-8''a%22%3B%20b%3D%0D%0A%2F%C3%A9.mp4"
+                .replace("___ _", "____")
         );
     }
 }

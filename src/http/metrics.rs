@@ -48,28 +48,57 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("dashvault");
         let requests = Family::default();
-        registry.register("http_requests", "Requests answered, by route and status", requests.clone());
+        registry.register(
+            "http_requests",
+            "Requests answered, by route and status",
+            requests.clone(),
+        );
         let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
         let seconds = Family::new_with_constructor(histogram);
-        registry.register("http_request_seconds", "Time to the head of the answer", seconds.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time to the head of the answer",
+            seconds.clone(),
+        );
         let refused = Family::default();
         registry.register("problems", "Requests refused, by kind of problem", refused.clone());
         let received = Counter::default();
-        registry.register("upload_received_bytes", "Bytes of uploads read from clients", received.clone());
+        registry.register(
+            "upload_received_bytes",
+            "Bytes of uploads read from clients",
+            received.clone(),
+        );
         let sent = Counter::default();
         registry.register("media_sent_bytes", "Bytes of media given to clients", sent.clone());
         let open = Gauge::default();
         registry.register("http_requests_open", "Requests under way", open.clone());
         let ready = Gauge::default();
         registry.register("ready", "1 when the last look found every part ready", ready.clone());
-        Self { registry, requests, seconds, refused, received, sent, open, ready }
+        Self {
+            registry,
+            requests,
+            seconds,
+            refused,
+            received,
+            sent,
+            open,
+            ready,
+        }
     }
 
     /// A request is answered. `route` is the pattern, never a path.
     pub(super) fn answered(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         let route = route.to_owned();
-        self.requests.get_or_create(&RequestLabels { method, route: route.clone(), status }).inc();
-        self.seconds.get_or_create(&RouteLabels { method, route }).observe(took.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels {
+                method,
+                route: route.clone(),
+                status,
+            })
+            .inc();
+        self.seconds
+            .get_or_create(&RouteLabels { method, route })
+            .observe(took.as_secs_f64());
     }
 
     /// A request was refused.

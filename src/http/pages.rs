@@ -11,7 +11,16 @@ use super::security;
 
 /// Paths that the app routes itself (web/src/app/route.ts).
 const APP_PATHS: &[&str] = &[
-    "/", "/index.html", "/clips", "/clips/{id}", "/links", "/activity", "/vehicles", "/trash", "/account", "/sign-in",
+    "/",
+    "/index.html",
+    "/clips",
+    "/clips/{id}",
+    "/links",
+    "/activity",
+    "/vehicles",
+    "/trash",
+    "/account",
+    "/sign-in",
 ];
 /// A page names its files by hash, so it is asked for anew each time, and they never are.
 const ANEW: &str = "no-cache";
@@ -24,7 +33,8 @@ struct Files;
 /// The resources of the pages.
 pub(super) fn resources() -> Vec<Resource> {
     let page = |path: &str, name: &'static str| {
-        web::resource(path.to_owned()).route(web::get().to(move |request: HttpRequest| answer(request, name, StatusCode::OK)))
+        web::resource(path.to_owned())
+            .route(web::get().to(move |request: HttpRequest| answer(request, name, StatusCode::OK)))
     };
     let mut resources: Vec<_> = APP_PATHS.iter().map(|path| page(path, "index.html")).collect();
     resources.push(page("/s/{id}", "share.html"));
@@ -39,38 +49,53 @@ pub(super) async fn lost(request: HttpRequest) -> Result<HttpResponse, Problem> 
 }
 
 async fn asset(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let file = Files::get(&format!("assets/{file}")).ok_or_else(Problem::not_found)?;
-    Ok(respond(&request, file, StatusCode::OK, FOREVER))
+    let name = format!("assets/{file}");
+    let file = Files::get(&name).ok_or_else(Problem::not_found)?;
+    Ok(respond(&request, &name, file, StatusCode::OK, FOREVER))
 }
 
 async fn answer(request: HttpRequest, name: &'static str, status: StatusCode) -> Result<HttpResponse, Problem> {
     let file = Files::get(name).ok_or_else(Problem::not_found)?;
-    Ok(respond(&request, file, status, ANEW))
+    Ok(respond(&request, name, file, status, ANEW))
 }
 
-fn respond(request: &HttpRequest, file: EmbeddedFile, status: StatusCode, caching: &'static str) -> HttpResponse {
+fn respond(
+    request: &HttpRequest,
+    name: &str,
+    file: EmbeddedFile,
+    status: StatusCode,
+    caching: &'static str,
+) -> HttpResponse {
     let tag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..16]));
     let mut response = HttpResponse::build(status);
-    response
-        .insert_header((header::CACHE_CONTROL, caching))
-        .insert_header((header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(security::PAGE_POLICY)));
+    response.insert_header((header::CACHE_CONTROL, caching)).insert_header((
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(security::PAGE_POLICY),
+    ));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.insert_header((header::ETAG, tag));
     }
-    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    let known = request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .and_then(|v| v.to_str().ok());
     if status.is_success() && known.is_some_and(|known| known.split(',').any(|t| t.trim() == tag)) {
         return response.status(StatusCode::NOT_MODIFIED).finish();
     }
-    response.insert_header((header::CONTENT_TYPE, with_charset(file.metadata.mimetype())));
+    response.insert_header((header::CONTENT_TYPE, media_type(name)));
     response.body(Bytes::from(file.data.into_owned()))
 }
 
-fn with_charset(mime: &str) -> String {
-    match mime {
-        "text/html" | "text/css" | "text/javascript" | "application/javascript" | "image/svg+xml" => {
-            format!("{mime}; charset=utf-8")
-        }
-        other => other.to_owned(),
+/// The kinds of files that the build of the pages leaves.
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("woff2") => "font/woff2",
+        Some("png") => "image/png",
+        _ => "application/octet-stream",
     }
 }
 

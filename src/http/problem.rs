@@ -92,7 +92,6 @@ kinds! {
     too_large = 413, "too-large", "The body or the upload is larger than what is taken";
     unsupported_media_type = 415, "unsupported-media-type", "The body has a media type that is not taken here";
     range_not_satisfiable = 416, "range-not-satisfiable", "The range lies outside what there is";
-    head_too_large = 431, "header-too-large", "A header is too large";
     checksum_mismatch = 460, "checksum-mismatch", "The bytes do not have the checksum that was sent";
     too_many_tries = 429, "too-many-tries", "The code was tried too often: ask for a new one";
     too_many_requests = 429, "too-many-requests", "Too many requests: wait a moment";
@@ -231,6 +230,12 @@ mod tests {
     fn what_passes_by_itself_says_when_to_come_again() {
         let answer = Problem::unavailable().error_response();
         assert_eq!(answer.headers().get(header::RETRY_AFTER).unwrap(), "5");
-        assert!(Problem::not_found().error_response().headers().get(header::RETRY_AFTER).is_none());
+        assert!(
+            Problem::not_found()
+                .error_response()
+                .headers()
+                .get(header::RETRY_AFTER)
+                .is_none()
+        );
     }
 }

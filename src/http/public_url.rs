@@ -48,7 +48,11 @@ impl PublicUrl {
             Some(port) if port != default_port => format!("{scheme}://{host}:{port}"),
             _ => format!("{scheme}://{host}"),
         };
-        Ok(Self { origins: vec![base.clone()], base, secure })
+        Ok(Self {
+            origins: vec![base.clone()],
+            base,
+            secure,
+        })
     }
 
     /// What loopback is reached as when nothing was configured; `localhost` in the address bar is as good.
@@ -56,7 +60,11 @@ impl PublicUrl {
         let scheme = if tls { "https" } else { "http" };
         let base = format!("{scheme}://{listen}");
         let origins = vec![base.clone(), format!("{scheme}://localhost:{}", listen.port())];
-        Self { base, origins, secure: tls }
+        Self {
+            base,
+            origins,
+            secure: tls,
+        }
     }
 
     /// The URL of a path that begins with a slash.
@@ -99,14 +107,28 @@ mod tests {
         assert_eq!(url.join("/s/x"), "https://vault.example.org/s/x");
         assert!(url.is_secure() && url.is_own_origin("https://vault.example.org"));
         assert!(!url.is_own_origin("https://vault.example.org.evil.example") && !url.is_own_origin("null"));
-        for text in ["", "vault.example.org", "https://", "https://a/b", "https://a?x", "ftp://a", "https://u@a"] {
-            assert!(matches!(PublicUrl::parse(text), Err(PublicUrlError::Malformed(_))), "{text}");
+        for text in [
+            "",
+            "vault.example.org",
+            "https://",
+            "https://a/b",
+            "https://a?x",
+            "ftp://a",
+            "https://u@a",
+        ] {
+            assert!(
+                matches!(PublicUrl::parse(text), Err(PublicUrlError::Malformed(_))),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn without_tls_only_loopback_is_taken() {
-        assert!(matches!(PublicUrl::parse("http://vault.example.org"), Err(PublicUrlError::Insecure(_))));
+        assert!(matches!(
+            PublicUrl::parse("http://vault.example.org"),
+            Err(PublicUrlError::Insecure(_))
+        ));
         for text in ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"] {
             assert!(!PublicUrl::parse(text).unwrap().is_secure(), "{text}");
         }

@@ -122,9 +122,15 @@ impl Server {
         }
         let tls = config.tls.as_ref().map(TlsFiles::load).transpose()?;
         let listener = listen(config.listen, "--listen")?;
-        let admin = config.admin_listen.map(|address| listen(address, "--admin-listen")).transpose()?;
+        let admin = config
+            .admin_listen
+            .map(|address| listen(address, "--admin-listen"))
+            .transpose()?;
         let address = listener.local_addr().unwrap_or(config.listen);
-        let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address, tls.is_some()));
+        let public_url = config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| PublicUrl::of_listener(address, tls.is_some()));
         Ok(Self {
             config,
             public_url,
@@ -227,13 +233,25 @@ mod tests {
     fn beyond_loopback_there_is_tls_or_a_named_proxy() {
         assert!(matches!(Server::bind(config("0.0.0.0:0")), Err(HttpError::Exposed(_))));
         assert!(matches!(Server::bind(config("[::]:0")), Err(HttpError::Exposed(_))));
-        let proxied = Config { proxies: vec!["10.0.0.0/8".parse().unwrap()], ..config("0.0.0.0:0") };
+        let proxied = Config {
+            proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..config("0.0.0.0:0")
+        };
         assert!(matches!(Server::bind(proxied.clone()), Err(HttpError::NoPublicUrl(_))));
         let public_url = Some(PublicUrl::parse("https://vault.example.org").unwrap());
-        assert!(Server::bind(Config { public_url, ..proxied.clone() }).is_ok());
+        assert!(
+            Server::bind(Config {
+                public_url,
+                ..proxied.clone()
+            })
+            .is_ok()
+        );
         let plain = Some(PublicUrl::parse("http://127.0.0.1").unwrap());
         assert!(matches!(
-            Server::bind(Config { public_url: plain, ..proxied }),
+            Server::bind(Config {
+                public_url: plain,
+                ..proxied
+            }),
             Err(HttpError::PublicUrlWithoutTls(_))
         ));
     }
@@ -241,7 +259,10 @@ mod tests {
     #[test]
     fn the_operators_address_is_no_public_one() {
         let admin_listen = Some("0.0.0.0:0".parse().unwrap());
-        let refused = Server::bind(Config { admin_listen, ..config("127.0.0.1:0") });
+        let refused = Server::bind(Config {
+            admin_listen,
+            ..config("127.0.0.1:0")
+        });
         assert!(matches!(refused, Err(HttpError::AdminExposed(_))));
     }
 
@@ -256,7 +277,12 @@ mod tests {
     fn a_port_in_use_says_which_flag_chooses_another() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = taken.local_addr().unwrap();
-        let refused = Server::bind(Config { listen, ..config("127.0.0.1:0") }).err().unwrap();
+        let refused = Server::bind(Config {
+            listen,
+            ..config("127.0.0.1:0")
+        })
+        .err()
+        .unwrap();
         assert!(refused.to_string().contains("--listen"), "{refused}");
     }
 }

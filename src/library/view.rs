@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::model::{ClipId, ClipState, DeviceId, LinkId, OwnerId, UnixMs};
 
 /// A page of an owner's clips.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ClipPage {
     /// Newest first, by recorded time, or received time where that is unknown.
     pub clips: Vec<ClipView>,
@@ -15,19 +16,23 @@ pub struct ClipPage {
 }
 
 /// A clip as its owner sees it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ClipView {
     /// The clip.
+    #[schema(value_type = String)]
     pub id: ClipId,
     /// Where it is.
+    #[schema(value_type = String)]
     pub state: ClipState,
     /// How far the current work is, 0 to 1: bytes received while uploading, then the making of renditions.
     pub progress: f64,
     /// Less could be decoded than was claimed.
     pub incomplete: bool,
     /// When the camera recorded it; none when it did not say so.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub recorded_at: Option<Time>,
     /// When its upload was begun.
+    #[schema(value_type = String, format = DateTime)]
     pub received_at: Time,
     /// Length of the picture.
     pub duration_ms: Option<u64>,
@@ -36,6 +41,7 @@ pub struct ClipView {
     /// SHA-256 of the original, lower-case hexadecimal.
     pub sha256: Option<String>,
     /// The vehicle that sent it.
+    #[schema(value_type = Option<String>)]
     pub device_id: Option<DeviceId>,
     /// The name the sender gave it.
     pub filename: Option<String>,
@@ -48,13 +54,14 @@ pub struct ClipView {
     /// Why it could not be made playable.
     pub error: Option<ClipError>,
     /// When it is erased, if it lies in the trash.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub erase_at: Option<Time>,
     /// It may be neither trashed nor erased.
     pub held: bool,
 }
 
 /// A playable form of a clip.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RenditionView {
     /// Stands in the routes `renditions/{name}.mp4` and `hls/{name}.m3u8`.
     pub name: String,
@@ -69,7 +76,7 @@ pub struct RenditionView {
 }
 
 /// Why a clip could not be made playable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ClipError {
     /// A stable word.
     pub code: String,
@@ -78,11 +85,13 @@ pub struct ClipError {
 }
 
 /// What an insurer sees of a link.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SharedView {
     /// The link.
+    #[schema(value_type = String)]
     pub link_id: LinkId,
     /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
     pub expires_at: Time,
     /// Whether the owner lets the viewer keep a copy.
     pub download: bool,
@@ -93,7 +102,7 @@ pub struct SharedView {
 }
 
 /// The span that a link shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SharedClip {
     /// Length of the span.
     pub duration_ms: Option<u64>,
@@ -102,6 +111,7 @@ pub struct SharedClip {
     /// End of the span in the clip.
     pub to_ms: u64,
     /// When the recording of the clip began.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub recorded_at: Option<Time>,
     /// SHA-256 of the whole original, which the viewer does not get.
     pub sha256_of_original: Option<String>,
@@ -110,7 +120,7 @@ pub struct SharedClip {
 }
 
 /// How far the cut of a link is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SharedMedia {
     /// Where it is.
     pub state: SharedMediaState,
@@ -119,7 +129,7 @@ pub struct SharedMedia {
 }
 
 /// Where the cut of a link is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SharedMediaState {
     /// A job makes it.
@@ -131,9 +141,10 @@ pub enum SharedMediaState {
 }
 
 /// The owner's account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MeView {
     /// The owner.
+    #[schema(value_type = String)]
     pub owner_id: OwnerId,
     /// The owner's address.
     pub email: String,

@@ -4,25 +4,25 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::caller::Owner;
-use crate::http::face::Face;
-use crate::http::problem::Problem;
 use super::health::ProblemBody;
 use super::query;
 use crate::audit::{ActivityCursor, Happened};
+use crate::http::caller::Owner;
+use crate::http::face::Face;
+use crate::http::problem::Problem;
 use crate::library::{MeView, Time};
 use crate::model::{ClipId, EventId, LinkId};
 
 /// Events of one page when the query names no number, and the most there may be.
-const DEFAULT_PAGE: usize = 50;
-const MAX_PAGE: usize = 200;
+const DEFAULT_PAGE: u32 = 50;
+const MAX_PAGE: u32 = 200;
 
 /// Which part of the activity to list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct ActivityParams {
     /// At most this many; 50 when absent, 200 at most.
-    limit: Option<usize>,
+    limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -90,7 +90,9 @@ pub(in crate::http) async fn activity(
         None => None,
     };
     let rooms = face.rooms.clone();
-    let page = face.ask(async move { rooms.audit.activity(session.owner(), after, limit).await }).await?;
+    let page = face
+        .ask(async move { rooms.audit.activity(session.owner(), after, limit).await })
+        .await?;
     Ok(HttpResponse::Ok().json(ActivityBody {
         events: page.events.into_iter().map(EventBody::from).collect(),
         next_cursor: page.next.map(|cursor| cursor.to_string()),
@@ -115,6 +117,7 @@ pub(in crate::http) async fn me(face: web::Data<Face>, Owner(session): Owner) ->
 )]
 pub(in crate::http) async fn erase(face: web::Data<Face>, Owner(session): Owner) -> Result<HttpResponse, Problem> {
     let rooms = face.rooms.clone();
-    face.ask(async move { rooms.access.erase_owner(session.owner()).await }).await?;
+    face.ask(async move { rooms.access.erase_owner(session.owner()).await })
+        .await?;
     Ok(HttpResponse::Accepted().finish())
 }

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::health::ProblemBody;
+use super::{id, query};
+use crate::access::OwnerSession;
 use crate::http::caller::Owner;
 use crate::http::face::Face;
 use crate::http::media;
 use crate::http::problem::Problem;
-use super::health::ProblemBody;
-use super::{id, query};
-use crate::access::OwnerSession;
 use crate::library::{ClipPage, ClipView, ListQuery, What};
 use crate::model::ClipId;
 
@@ -52,7 +52,11 @@ pub(in crate::http) async fn list(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let asked: ListParams = query(&request)?;
-    let wrong = |field: &'static str| Problem::bad_query().with("field", field).detail(format!("{field} cannot be read"));
+    let wrong = |field: &'static str| {
+        Problem::bad_query()
+            .with("field", field)
+            .detail(format!("{field} cannot be read"))
+    };
     let trashed = match asked.state.as_deref() {
         None => false,
         Some("trashed") => true,
@@ -71,7 +75,9 @@ pub(in crate::http) async fn list(
         trashed,
     };
     let rooms = face.rooms.clone();
-    let page = face.ask(async move { rooms.library.list(&session, &asked).await }).await?;
+    let page = face
+        .ask(async move { rooms.library.list(&session, &asked).await })
+        .await?;
     Ok(HttpResponse::Ok().json(page))
 }
 
@@ -87,7 +93,10 @@ pub(in crate::http) async fn get(
 ) -> Result<HttpResponse, Problem> {
     let clip: ClipId = id(&clip)?;
     let rooms = face.rooms.clone();
-    shown(face.ask(async move { rooms.library.clip(&session, clip).await }).await?)
+    shown(
+        face.ask(async move { rooms.library.clip(&session, clip).await })
+            .await?,
+    )
 }
 
 /// Moves a clip to the trash for seven days, or erases it at once.
@@ -126,7 +135,10 @@ pub(in crate::http) async fn restore(
 ) -> Result<HttpResponse, Problem> {
     let clip: ClipId = id(&clip)?;
     let rooms = face.rooms.clone();
-    shown(face.ask(async move { rooms.library.restore(&session, clip).await }).await?)
+    shown(
+        face.ask(async move { rooms.library.restore(&session, clip).await })
+            .await?,
+    )
 }
 
 /// The uploaded bytes, exactly.
@@ -198,18 +210,24 @@ async fn watch(
 ) -> Result<HttpResponse, Problem> {
     let clip: ClipId = id(clip)?;
     let rooms = face.rooms.clone();
-    let grant = face.ask(async move { rooms.access.grant_owner(&session, clip).await }).await?;
+    let grant = face
+        .ask(async move { rooms.access.grant_owner(&session, clip).await })
+        .await?;
     media::send(face, request, grant.ok_or_else(Problem::not_found)?, what).await
 }
 
 fn shown(clip: Option<ClipView>) -> Result<HttpResponse, Problem> {
-    clip.map(|clip| HttpResponse::Ok().json(clip)).ok_or_else(Problem::not_found)
+    clip.map(|clip| HttpResponse::Ok().json(clip))
+        .ok_or_else(Problem::not_found)
 }
 
 /// An RFC 3339 time in milliseconds.
 fn time(text: Option<&str>) -> Result<Option<i64>, ()> {
     match text {
         None | Some("") => Ok(None),
-        Some(text) => text.parse::<Timestamp>().map(|t| Some(t.as_millisecond())).map_err(|_| ()),
+        Some(text) => text
+            .parse::<Timestamp>()
+            .map(|t| Some(t.as_millisecond()))
+            .map_err(|_| ()),
     }
 }

@@ -5,13 +5,13 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::health::ProblemBody;
+use super::id;
+use crate::access::{Device, VehicleName};
 use crate::http::body;
 use crate::http::caller::Owner;
 use crate::http::face::Face;
 use crate::http::problem::Problem;
-use super::health::ProblemBody;
-use super::id;
-use crate::access::{Device, VehicleName};
 use crate::library::Time;
 use crate::model::DeviceId;
 
@@ -122,7 +122,9 @@ pub(in crate::http) async fn make_pairing_code(
         plate: wish.plate,
     };
     let rooms = face.rooms.clone();
-    let made = face.ask(async move { rooms.access.make_pairing_code(&session, name).await }).await?;
+    let made = face
+        .ask(async move { rooms.access.make_pairing_code(&session, name).await })
+        .await?;
     Ok(HttpResponse::Created().json(PairingCodeBody {
         code: made.code,
         expires_at: Time(made.expires_at),
@@ -139,12 +141,20 @@ pub(in crate::http) async fn pair(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let PairBody { code, public_key, proof } = body::json(&request, payload).await?;
-    let public_key = BASE64URL_NOPAD
-        .decode(public_key.as_bytes())
-        .map_err(|_| Problem::bad_value().with("field", "public_key").detail("public_key: 32 bytes in base64url are expected"))?;
+    let PairBody {
+        code,
+        public_key,
+        proof,
+    } = body::json(&request, payload).await?;
+    let public_key = BASE64URL_NOPAD.decode(public_key.as_bytes()).map_err(|_| {
+        Problem::bad_value()
+            .with("field", "public_key")
+            .detail("public_key: 32 bytes in base64url are expected")
+    })?;
     let rooms = face.rooms.clone();
-    let paired = face.ask(async move { rooms.access.pair(&code, &public_key, &proof).await }).await?;
+    let paired = face
+        .ask(async move { rooms.access.pair(&code, &public_key, &proof).await })
+        .await?;
     Ok(HttpResponse::Created().json(PairedBody {
         device_id: paired.device,
         vault_public_key: BASE64URL_NOPAD.encode(&paired.vault_public_key),
@@ -175,7 +185,9 @@ pub(in crate::http) async fn get(
 ) -> Result<HttpResponse, Problem> {
     let device: DeviceId = id(&device)?;
     let rooms = face.rooms.clone();
-    let found = face.ask(async move { rooms.access.device(&session, device).await }).await?;
+    let found = face
+        .ask(async move { rooms.access.device(&session, device).await })
+        .await?;
     let found = found.ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(DeviceBody::from(found)))
 }
@@ -195,7 +207,9 @@ pub(in crate::http) async fn rename(
     let device: DeviceId = id(&device)?;
     let RenameBody { label } = body::json(&request, payload).await?;
     let rooms = face.rooms.clone();
-    let renamed = face.ask(async move { rooms.access.rename_device(&session, device, &label).await }).await?;
+    let renamed = face
+        .ask(async move { rooms.access.rename_device(&session, device, &label).await })
+        .await?;
     Ok(HttpResponse::Ok().json(DeviceBody::from(renamed)))
 }
 
@@ -211,6 +225,7 @@ pub(in crate::http) async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     let device: DeviceId = id(&device)?;
     let rooms = face.rooms.clone();
-    face.ask(async move { rooms.access.revoke_device(&session, device).await }).await?;
+    face.ask(async move { rooms.access.revoke_device(&session, device).await })
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -7,9 +7,9 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
+use super::{account, clips, devices, links, session, shared, uploads};
 use crate::http::face::Face;
 use crate::http::problem::{KINDS, MEDIA_TYPE, Problem};
-use super::{account, clips, devices, links, session, shared, uploads};
 
 /// An RFC 9457 problem document.
 #[derive(Serialize, ToSchema)]
@@ -37,7 +37,9 @@ pub(in crate::http) struct ReadyBody {
 /// The process answers.
 #[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It lives")))]
 pub(in crate::http) async fn livez() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("alive\n")
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body("alive\n")
 }
 
 /// Catalogue, store, vault and worker answer.
@@ -50,8 +52,15 @@ pub(in crate::http) async fn readyz(face: web::Data<Face>) -> Result<HttpRespons
     let parts = face.ask(async move { Ok::<_, Problem>(readiness().await) }).await?;
     let ready = parts.iter().all(|part| part.fault.is_none()) && !face.ending.is_cancelled();
     face.metrics.set_ready(ready);
-    let parts = parts.into_iter().map(|part| (part.name, part.fault.unwrap_or_else(|| "ok".to_owned()))).collect();
-    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let parts = parts
+        .into_iter()
+        .map(|part| (part.name, part.fault.unwrap_or_else(|| "ok".to_owned())))
+        .collect();
+    let mut response = if ready {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
     Ok(response.json(ReadyBody { ready, parts }))
 }
 
@@ -68,7 +77,9 @@ pub(in crate::http) fn admin(config: &mut ServiceConfig) {
         .route("/metrics", web::get().to(metrics))
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
-        .default_service(web::to(|_: HttpRequest| async { Err::<HttpResponse, _>(Problem::not_found()) }));
+        .default_service(web::to(|_: HttpRequest| async {
+            Err::<HttpResponse, _>(Problem::not_found())
+        }));
 }
 
 async fn metrics(face: web::Data<Face>) -> HttpResponse {
@@ -110,7 +121,9 @@ impl Modify for Finish {
             SecurityScheme::Http(
                 HttpBuilder::new()
                     .scheme(HttpAuthScheme::Bearer)
-                    .description(Some("An owner's token or session, a vehicle's signed token, or a link's session"))
+                    .description(Some(
+                        "An owner's token or session, a vehicle's signed token, or a link's session",
+                    ))
                     .build(),
             ),
         );
@@ -122,7 +135,10 @@ impl Modify for Finish {
             "link_cookie",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-dashvault-link"))),
         );
-        let problems: Vec<_> = KINDS.iter().map(|k| format!("`{}` ({}): {}", k.slug, k.status, k.title)).collect();
+        let problems: Vec<_> = KINDS
+            .iter()
+            .map(|k| format!("`{}` ({}): {}", k.slug, k.status, k.title))
+            .collect();
         let text = format!(
             "An encrypted dashcam video vault. Refusals are `{MEDIA_TYPE}` documents; the last part of their type is one of:\n\n{}",
             problems.join("\n")
@@ -133,14 +149,18 @@ impl Modify for Finish {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::ROUTES;
     use super::*;
+    use crate::http::ROUTES;
     use std::collections::BTreeSet;
 
     #[test]
     fn the_description_has_every_route_and_no_other() {
         let document: serde_json::Value = serde_json::from_str(&openapi_document().to_json().unwrap()).unwrap();
-        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+        assert!(
+            document["openapi"].as_str().unwrap().starts_with("3.1"),
+            "{}",
+            document["openapi"]
+        );
         let mut described = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for method in methods.as_object().unwrap().keys() {

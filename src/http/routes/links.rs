@@ -5,15 +5,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::health::ProblemBody;
+use super::id;
+use super::session::TokenBody;
+use crate::access::{Link, LinkSpan, LinkWish};
 use crate::http::body;
 use crate::http::caller::{Owner, wants_cookie};
 use crate::http::cookies::Session;
 use crate::http::face::Face;
 use crate::http::problem::Problem;
-use super::health::ProblemBody;
-use super::id;
-use super::session::TokenBody;
-use crate::access::{Link, LinkSpan, LinkWish};
 use crate::library::{SharedView, Time};
 use crate::model::{ClipId, LinkId};
 
@@ -153,7 +153,9 @@ pub(in crate::http) async fn make(
         max_opens: wish.max_opens,
     };
     let rooms = face.rooms.clone();
-    let made = face.ask(async move { rooms.access.make_link(&session, clip, wish).await }).await?;
+    let made = face
+        .ask(async move { rooms.access.make_link(&session, clip, wish).await })
+        .await?;
     Ok(HttpResponse::Created().json(LinkMadeBody {
         id: made.id,
         url: face.public_url.join(&format!("/s/{}#{}", made.id, made.token)),
@@ -186,7 +188,8 @@ pub(in crate::http) async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     let link: LinkId = id(&link)?;
     let rooms = face.rooms.clone();
-    face.ask(async move { rooms.access.revoke_link(&session, link).await }).await?;
+    face.ask(async move { rooms.access.revoke_link(&session, link).await })
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -207,11 +210,16 @@ pub(in crate::http) async fn redeem(
     let redeemed = face.ask(async move { rooms.access.redeem_link(&token).await }).await?;
     let left_ms = redeemed.session.expires_at() - face.rooms.clock.now_ms();
     let rooms = face.rooms.clone();
-    let shared = face.ask(async move { rooms.library.shared(&redeemed.session).await }).await?;
+    let shared = face
+        .ask(async move { rooms.library.shared(&redeemed.session).await })
+        .await?;
     let mut response = HttpResponse::Ok();
     let mut session = None;
     if cookie {
-        response.insert_header((header::SET_COOKIE, Session::Link.set(&redeemed.secret, left_ms / 1000, &face.public_url)));
+        response.insert_header((
+            header::SET_COOKIE,
+            Session::Link.set(&redeemed.secret, left_ms / 1000, &face.public_url),
+        ));
     } else {
         session = Some(redeemed.secret);
     }

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use super::pages;
 use super::problem::Problem;
 
-pub(super) use health::{admin, openapi_document};
+pub(super) use health::admin;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,10 @@ fn route(method: Method) -> Route {
 /// 405 where other methods are known, a page for people, else 404.
 async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let mut allowed: Vec<Method> = Vec::new();
-    for line in ROUTES.iter().filter(|line| ResourceDef::new(line.path).is_match(request.path())) {
+    for line in ROUTES
+        .iter()
+        .filter(|line| ResourceDef::new(line.path).is_match(request.path()))
+    {
         let method = Method::from_str(line.method).map_err(|_| Problem::internal())?;
         if method == Method::GET {
             allowed.push(Method::HEAD);
@@ -134,8 +137,13 @@ async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
     if !allowed.is_empty() {
         return Err(Problem::method_not_allowed_but(&allowed));
     }
-    let accepts = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let for_people = request.method() == Method::GET && accepts.contains("text/html") && !request.path().starts_with("/v1/");
+    let accepts = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let for_people =
+        request.method() == Method::GET && accepts.contains("text/html") && !request.path().starts_with("/v1/");
     if for_people {
         return pages::lost(request).await;
     }
@@ -149,5 +157,7 @@ fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
 
 /// The query's parameters.
 fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner).map_err(|_| Problem::bad_query())
+    web::Query::<T>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|_| Problem::bad_query())
 }

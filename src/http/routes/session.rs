@@ -48,13 +48,18 @@ pub(in crate::http) async fn sign_in(
     let cookie = wants_cookie(&request, &face)?;
     let TokenBody { token } = body::json(&request, payload).await?;
     let rooms = face.rooms.clone();
-    let signed_in = face.ask(async move { rooms.access.redeem_sign_in(&token).await }).await?;
+    let signed_in = face
+        .ask(async move { rooms.access.redeem_sign_in(&token).await })
+        .await?;
     let expires_at = signed_in.session.expires_at();
     let mut response = HttpResponse::Ok();
     let mut session = None;
     if cookie {
         let left_ms = expires_at.map_or(0, |end| end - face.rooms.clock.now_ms());
-        response.insert_header((header::SET_COOKIE, Session::Owner.set(&signed_in.secret, left_ms / 1000, &face.public_url)));
+        response.insert_header((
+            header::SET_COOKIE,
+            Session::Owner.set(&signed_in.secret, left_ms / 1000, &face.public_url),
+        ));
     } else {
         session = Some(signed_in.secret);
     }

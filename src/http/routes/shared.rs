@@ -2,13 +2,13 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::health::ProblemBody;
+use super::id;
+use crate::access::LinkSession;
 use crate::http::caller::Viewer;
 use crate::http::face::Face;
 use crate::http::media;
 use crate::http::problem::Problem;
-use super::health::ProblemBody;
-use super::id;
-use crate::access::LinkSession;
 use crate::library::{SharedView, What};
 
 /// What the link shows, and whether it can be watched yet.
@@ -64,7 +64,12 @@ pub(in crate::http) async fn hls(
     watch(face, session, what, request).await
 }
 
-async fn watch(face: web::Data<Face>, session: LinkSession, what: What, request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn watch(
+    face: web::Data<Face>,
+    session: LinkSession,
+    what: What,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let rooms = face.rooms.clone();
     let grant = face.ask(async move { rooms.access.grant_link(&session).await }).await?;
     media::send(face, request, grant, what).await

@@ -1,19 +1,18 @@
 //! Resumable uploads: tus 1.0.0 with creation, creation-with-upload, expiration, checksum and termination.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::health::ProblemBody;
+use super::id;
+use crate::access::Principal;
 use crate::http::body;
 use crate::http::caller::Uploader;
 use crate::http::face::Face;
 use crate::http::from_rooms::{UPLOAD_OFFSET, http_date};
 use crate::http::problem::Problem;
-use super::health::ProblemBody;
-use super::id;
-use crate::access::Principal;
 use crate::ingest::{Checksum, IngestError, ReceiptState, UploadStatus};
 use crate::model::ClipId;
 
@@ -59,7 +58,10 @@ pub(in crate::http) async fn options(face: web::Data<Face>) -> HttpResponse {
 #[utoipa::path(
     options, path = "/v1/uploads/{id}", tag = "uploads", params(("id" = String, Path)), responses((status = 204))
 )]
-#[expect(dead_code, reason = "stands for `options` at its second path in the OpenAPI description")]
+#[expect(
+    dead_code,
+    reason = "stands for `options` at its second path in the OpenAPI description"
+)]
 fn options_of_one() {}
 
 /// Begins an upload; a body is its first bytes.
@@ -135,8 +137,11 @@ pub(in crate::http) async fn append(
             return Err(Problem::unsupported_media_type().detail("send Content-Type: application/offset+octet-stream"));
         }
         let upload: ClipId = id(&upload)?;
-        let offset = number(request.headers(), "upload-offset")?
-            .ok_or_else(|| Problem::bad_header().with("field", "Upload-Offset").detail("Upload-Offset is missing"))?;
+        let offset = number(request.headers(), "upload-offset")?.ok_or_else(|| {
+            Problem::bad_header()
+                .with("field", "Upload-Offset")
+                .detail("Upload-Offset is missing")
+        })?;
         let status = take(&face, who, upload, offset, &request, payload).await?;
         let mut response = HttpResponse::NoContent();
         tell(&mut response, &status);
@@ -164,7 +169,8 @@ pub(in crate::http) async fn terminate(
         require_tus(request.headers())?;
         let upload: ClipId = id(&upload)?;
         let rooms = face.rooms.clone();
-        face.ask(async move { rooms.ingest.terminate(&who, upload).await }).await?;
+        face.ask(async move { rooms.ingest.terminate(&who, upload).await })
+            .await?;
         Ok(HttpResponse::NoContent().finish())
     };
     tus(asked.await)
@@ -182,7 +188,10 @@ pub(in crate::http) async fn receipt(
 ) -> Result<HttpResponse, Problem> {
     let upload: ClipId = id(&upload)?;
     let rooms = face.rooms.clone();
-    match face.ask(async move { rooms.ingest.receipt(&who, upload).await }).await? {
+    match face
+        .ask(async move { rooms.ingest.receipt(&who, upload).await })
+        .await?
+    {
         ReceiptState::Signed(receipt) => Ok(HttpResponse::Ok().json(ReceiptBody::Signed { receipt })),
         ReceiptState::Pending => Ok(HttpResponse::Accepted()
             .insert_header((header::RETRY_AFTER, RECEIPT_RETRY_SECS))
@@ -200,10 +209,15 @@ async fn create_upload(
     let headers = request.headers();
     require_tus(headers)?;
     if headers.contains_key("upload-defer-length") {
-        return Err(Problem::bad_header().with("field", "Upload-Defer-Length").detail("say the length in Upload-Length"));
+        return Err(Problem::bad_header()
+            .with("field", "Upload-Defer-Length")
+            .detail("say the length in Upload-Length"));
     }
-    let length = number(headers, "upload-length")?
-        .ok_or_else(|| Problem::bad_header().with("field", "Upload-Length").detail("Upload-Length is missing"))?;
+    let length = number(headers, "upload-length")?.ok_or_else(|| {
+        Problem::bad_header()
+            .with("field", "Upload-Length")
+            .detail("Upload-Length is missing")
+    })?;
     let metadata = match headers.get("upload-metadata") {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| Problem::bad_metadata())?.to_owned()),
@@ -211,7 +225,9 @@ async fn create_upload(
     // Read before the upload exists, so that a wrong one leaves nothing behind.
     checksum(headers)?;
     let (rooms, owner) = (face.rooms.clone(), who.clone());
-    let begun = face.ask(async move { rooms.ingest.create(&owner, length, metadata.as_deref()).await }).await?;
+    let begun = face
+        .ask(async move { rooms.ingest.create(&owner, length, metadata.as_deref()).await })
+        .await?;
     let location = face.public_url.join(&format!("/v1/uploads/{}", begun.id));
     let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
     let status = if is_bytes(headers) && body_bytes(headers) != Some(0) {
@@ -241,7 +257,10 @@ async fn take(
     let bytes = body::upload(face.clone(), payload);
     let rooms = face.rooms.clone();
     let appended = async move {
-        let appended = rooms.ingest.append(&who, upload, offset, announced, checksum, bytes).await;
+        let appended = rooms
+            .ingest
+            .append(&who, upload, offset, announced, checksum, bytes)
+            .await;
         // Told as what it is: the service ends, and the client is to come back.
         Ok::<_, Problem>(appended)
     };
@@ -280,7 +299,9 @@ fn require_tus(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn is_bytes(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(BODY_TYPE))
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(BODY_TYPE))
 }
 
 fn body_bytes(headers: &HeaderMap) -> Option<u64> {
@@ -288,30 +309,43 @@ fn body_bytes(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
-    let Some(value) = headers.get("upload-checksum") else { return Ok(None) };
+    let Some(value) = headers.get("upload-checksum") else {
+        return Ok(None);
+    };
     let text = value.to_str().map_err(|_| IngestError::InvalidChecksum)?;
     Ok(Some(Checksum::parse(text)?))
 }
 
 /// A header that is a number of bytes: digits and nothing else.
 fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let wrong = || Problem::bad_header().with("field", name).detail(format!("{name} is no number of bytes"));
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let wrong = || {
+        Problem::bad_header()
+            .with("field", name)
+            .detail(format!("{name} is no number of bytes"))
+    };
     let text = value.to_str().map_err(|_| wrong())?;
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(wrong());
     }
-    text.parse().map(Some).map_err(|_| Problem::too_large().with("field", name))
+    text.parse()
+        .map(Some)
+        .map_err(|_| Problem::too_large().with("field", name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use actix_web::ResponseError as _;
+    use actix_web::http::StatusCode;
     use actix_web::test::TestRequest;
 
     fn length(text: &str) -> Result<Option<u64>, u16> {
-        let request = TestRequest::default().insert_header(("upload-length", text)).to_http_request();
+        let request = TestRequest::default()
+            .insert_header(("upload-length", text))
+            .to_http_request();
         number(request.headers(), "upload-length").map_err(|p| p.status_code().as_u16())
     }
 
