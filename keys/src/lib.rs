@@ -3,12 +3,14 @@
 //! [FORMAT.md](../FORMAT.md) is the specification of every byte that is written here.
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod digest;
 pub mod envelope;
 pub mod field;
 pub mod ingest;
 pub mod kek;
 pub mod object;
+mod part;
 pub mod provider;
 pub mod receipt;
 mod secret;
