@@ -41,6 +41,13 @@ impl IntentLocation {
     }
 }
 
+impl IntentRow {
+    /// Whether a sweep has taken it, so that its object is gone or about to go.
+    pub fn is_swept(&self) -> bool {
+        self.lease_until == SWEPT
+    }
+}
+
 impl FromStr for IntentLocation {
     type Err = ();
 
@@ -54,11 +61,11 @@ impl FromStr for IntentLocation {
 }
 
 impl Catalog {
-    /// At most `limit` intents whose lease has ended before `now`, oldest first.
+    /// At most `limit` intents whose lease has ended at `now`, oldest first.
     pub async fn ended_intents(&self, now: UnixMs, limit: u32) -> Result<Vec<IntentRow>, CatalogError> {
         let rows = sqlx::query(
             "SELECT object_id, location, holder_id, multipart_id, lease_until FROM intents \
-             WHERE lease_until < $1 ORDER BY lease_until, object_id LIMIT $2",
+             WHERE lease_until <= $1 ORDER BY lease_until, object_id LIMIT $2",
         )
         .bind(now)
         .bind(i64::from(limit))
@@ -103,11 +110,12 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes the store's name for an upload in parts; whether the intent is still there.
+    /// Notes the store's name for an upload in parts; whether the intent still stands.
     pub async fn set_intent_multipart(&mut self, object: ObjectId, multipart_id: &str) -> Result<bool, CatalogError> {
-        let done = sqlx::query("UPDATE intents SET multipart_id = $1 WHERE object_id = $2")
+        let done = sqlx::query("UPDATE intents SET multipart_id = $1 WHERE object_id = $2 AND lease_until <> $3")
             .bind(multipart_id)
             .bind(object.as_bytes().to_vec())
+            .bind(SWEPT)
             .execute(self.connection())
             .await?;
         Ok(done.rows_affected() == 1)
@@ -135,16 +143,23 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Takes an intent for a sweep if its lease has ended before `now`, so that nobody publishes the object any more;
-    /// whether it could be taken. One that an earlier sweep took and did not end can be taken again.
-    pub async fn take_ended_intent(&mut self, object: ObjectId, now: UnixMs) -> Result<bool, CatalogError> {
-        let done = sqlx::query("UPDATE intents SET lease_until = $1 WHERE object_id = $2 AND lease_until < $3")
-            .bind(SWEPT)
-            .bind(object.as_bytes().to_vec())
-            .bind(now)
-            .execute(self.connection())
-            .await?;
-        Ok(done.rows_affected() == 1)
+    /// Takes an intent for a sweep if its lease has ended at `now`, so that nobody publishes or extends it any more; none when
+    /// its holder was faster. One that an earlier sweep took and did not end can be taken again.
+    pub async fn take_ended_intent(
+        &mut self,
+        object: ObjectId,
+        now: UnixMs,
+    ) -> Result<Option<IntentRow>, CatalogError> {
+        let row = sqlx::query(
+            "UPDATE intents SET lease_until = $1 WHERE object_id = $2 AND lease_until <= $3 \
+             RETURNING object_id, location, holder_id, multipart_id, lease_until",
+        )
+        .bind(SWEPT)
+        .bind(object.as_bytes().to_vec())
+        .bind(now)
+        .fetch_optional(self.connection())
+        .await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// Removes an intent whose object is gone from the store.

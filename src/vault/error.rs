@@ -82,6 +82,13 @@ impl VaultError {
     }
 }
 
+impl VaultError {
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
+}
+
 impl From<CatalogError> for VaultError {
     fn from(error: CatalogError) -> Self {
         match error {

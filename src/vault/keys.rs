@@ -1,18 +1,29 @@
 //! An owner's and a clip's opened keys: what they seal and open is bound to its table, column and row.
 
-use super::VaultError;
-use super::records::Record;
-use crate::model::{ClipId, OwnerId};
+use std::sync::Arc;
 
-/// An owner's KEK and field key, opened. Erased from memory when dropped.
+use dashvault_keys::field::{self, FieldPlace};
+use dashvault_keys::{Secret32, Zeroizing};
+
+use super::VaultError;
+use super::cache::OpenedKek;
+use super::records::Record;
+use crate::model::{ClipId, OwnerId, TenantId};
+
+/// An owner's KEK and field key, opened. Erased from memory when nobody uses them any more.
 pub struct OwnerKeys {
-    owner: OwnerId,
+    pub(super) tenant: TenantId,
+    pub(super) owner: OwnerId,
+    pub(super) kek_version: u32,
+    pub(super) keys: Arc<OpenedKek>,
 }
 
-/// A clip's DEK, opened. Erased from memory when dropped.
+/// A clip's DEK, opened. Erased from memory when nobody uses it any more.
 pub struct ClipKeys {
-    owner: OwnerId,
-    clip: ClipId,
+    pub(super) tenant: TenantId,
+    pub(super) owner: OwnerId,
+    pub(super) clip: ClipId,
+    pub(super) dek: Arc<Secret32>,
 }
 
 impl OwnerKeys {
@@ -21,19 +32,24 @@ impl OwnerKeys {
         self.owner
     }
 
+    /// Version of the KEK that wraps new clips, for `clips.kek_version`.
+    pub fn kek_version(&self) -> u32 {
+        self.kek_version
+    }
+
     /// Seals a record into its column of the row `row`.
-    pub fn seal<T: Record>(&self, _row: &[u8; 16], _record: &T) -> Vec<u8> {
-        todo!()
+    pub fn seal<T: Record>(&self, row: &[u8; 16], record: &T) -> Vec<u8> {
+        seal(&self.keys.field, self.tenant, row, record)
     }
 
     /// Opens a record of the row `row`.
-    pub fn open<T: Record>(&self, _row: &[u8; 16], _sealed: &[u8]) -> Result<T, VaultError> {
-        todo!()
+    pub fn open<T: Record>(&self, row: &[u8; 16], sealed: &[u8]) -> Result<T, VaultError> {
+        open(&self.keys.field, self.tenant, row, sealed)
     }
 
     /// An index value that only this owner's keys make; `purpose` keeps the kinds apart.
-    pub fn index(&self, _purpose: &'static str, _value: &[u8]) -> [u8; 32] {
-        todo!()
+    pub fn index(&self, purpose: &'static str, value: &[u8]) -> [u8; 32] {
+        field::index(&self.keys.field, self.tenant.as_bytes(), purpose, value)
     }
 }
 
@@ -49,12 +65,63 @@ impl ClipKeys {
     }
 
     /// Seals a record into its column of the row `row`.
-    pub fn seal<T: Record>(&self, _row: &[u8; 16], _record: &T) -> Vec<u8> {
-        todo!()
+    pub fn seal<T: Record>(&self, row: &[u8; 16], record: &T) -> Vec<u8> {
+        seal(&self.dek, self.tenant, row, record)
     }
 
     /// Opens a record of the row `row`.
-    pub fn open<T: Record>(&self, _row: &[u8; 16], _sealed: &[u8]) -> Result<T, VaultError> {
-        todo!()
+    pub fn open<T: Record>(&self, row: &[u8; 16], sealed: &[u8]) -> Result<T, VaultError> {
+        open(&self.dek, self.tenant, row, sealed)
+    }
+}
+
+pub(super) fn seal<T: Record>(key: &Secret32, tenant: TenantId, row: &[u8; 16], record: &T) -> Vec<u8> {
+    field::seal(key, &place::<T>(&tenant, row), &padded_json(record, T::PAD_BYTES))
+}
+
+pub(super) fn open<T: Record>(
+    key: &Secret32,
+    tenant: TenantId,
+    row: &[u8; 16],
+    sealed: &[u8],
+) -> Result<T, VaultError> {
+    let damaged = VaultError::DamagedRow {
+        table: T::TABLE,
+        column: T::COLUMN,
+    };
+    let Ok(plain) = field::open(key, &place::<T>(&tenant, row), sealed) else {
+        return Err(damaged);
+    };
+    serde_json::from_slice(&plain).map_err(|_| damaged)
+}
+
+fn place<'a, T: Record>(tenant: &'a TenantId, row: &'a [u8; 16]) -> FieldPlace<'a> {
+    FieldPlace {
+        system: tenant.as_bytes(),
+        table: T::TABLE,
+        column: T::COLUMN,
+        row,
+    }
+}
+
+/// JSON with spaces behind it up to a multiple of `pad_bytes`; a reader of JSON does not mind them.
+pub(super) fn padded_json(record: &impl serde::Serialize, pad_bytes: usize) -> Zeroizing<Vec<u8>> {
+    let mut json = Zeroizing::new(serde_json::to_vec(record).expect("a record of plain fields is JSON"));
+    let padded = json.len().next_multiple_of(pad_bytes);
+    json.resize(padded, b' ');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::records::EventText;
+
+    #[test]
+    fn lengths_of_a_record_tell_little() {
+        let length = |text: &str| padded_json(&EventText { text: text.to_owned() }, EventText::PAD_BYTES).len();
+        assert_eq!(length(""), 256);
+        assert_eq!(length(&"x".repeat(200)), 256);
+        assert_eq!(length(&"x".repeat(256)), 512);
     }
 }

@@ -1,27 +1,39 @@
 //! Where keys, key rows and the store meet; every byte that is stored passes here.
 
+mod cache;
 mod clips;
 mod error;
 mod keys;
 mod objects;
 mod owners;
+mod read;
 pub mod records;
+mod sweep;
+mod system;
 mod uploads;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dashvault_keys::provider::{Keyring, KeyringError, RootKey};
+
+pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use error::{Cause, VaultError};
 pub use keys::{ClipKeys, OwnerKeys};
-pub use objects::{Holder, ObjectWriter, SealedObject, StoredObject};
+pub use objects::{Holder, SealedObject, StoredObject};
 pub use records::{
-    ClipDetails, ClipSummary, DeviceAbout, EventText, LinkAbout, Manifest, ManifestObject, ObjectAbout, OwnerProfile,
-    PairingAbout, Record, UploadMetadata,
+    ClipDetails, ClipSummary, DeviceAbout, EventText, LinkAbout, ObjectAbout, OwnerProfile, PairingAbout, Record,
+    UploadMetadata,
 };
 pub use uploads::{PieceRef, UploadKey};
+pub use writer::ObjectWriter;
+
+use cache::KeyCache;
+use system::SystemKeys;
 
 use crate::catalog::Catalog;
-use crate::model::{Clock, TenantId};
+use crate::model::{Clock, TenantId, UnixMs};
 use crate::store::Store;
 
 /// What the vault has to know.
@@ -39,19 +51,38 @@ pub struct Vault {
 
 struct Inner {
     tenant: TenantId,
+    catalog: Catalog,
+    store: Store,
     clock: Arc<dyn Clock>,
+    root: Arc<dyn RootKey>,
+    system: SystemKeys,
+    cache: KeyCache,
 }
 
 impl Vault {
     /// Opens the keyring and the tenant's system record; on a new catalogue makes tenant and record. A keyring that does not
     /// fit the catalogue is [`VaultError::Keyring`].
     pub async fn open(
-        _config: &Config,
-        _catalog: Catalog,
-        _store: Store,
-        _clock: Arc<dyn Clock>,
+        config: &Config,
+        catalog: Catalog,
+        store: Store,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
-        todo!()
+        let path = config.keyring.clone();
+        let keyring = run_blocking(move || Keyring::open(&path)).await.map_err(unusable)?;
+        let root: Arc<dyn RootKey> = Arc::new(keyring);
+        let (tenant, system) = system::open_or_make(config, &catalog, &root, clock.now_ms()).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                tenant,
+                catalog,
+                store,
+                clock,
+                root,
+                system,
+                cache: KeyCache::default(),
+            }),
+        })
     }
 
     /// The deployment's tenant.
@@ -66,6 +97,40 @@ impl Vault {
 
     /// Whether catalogue and store answer and the root key opens what it wrapped.
     pub async fn ready(&self) -> Result<(), VaultError> {
-        todo!()
+        self.inner.catalog.ping().await?;
+        self.inner.store.ping().await?;
+        self.check_root().await
+    }
+
+    fn now(&self) -> UnixMs {
+        self.inner.clock.now_ms()
+    }
+
+    /// `SYS` of every derivation.
+    fn sys(&self) -> &[u8; 16] {
+        self.inner.tenant.as_bytes()
+    }
+}
+
+fn unusable(error: KeyringError) -> VaultError {
+    let help = match &error {
+        KeyringError::Missing(_) => {
+            "; restore it from its backup, or make one with `dashvault keys init` for a new vault"
+        }
+        KeyringError::Permissions { .. } => "; run chmod 600 on it",
+        KeyringError::Damaged(_) => "; restore it from its backup with `dashvault keys restore`",
+        KeyringError::UnknownVersion(_) => "; run the newer program",
+        _ => "",
+    };
+    VaultError::Keyring {
+        reason: format!("{error}{help}"),
+    }
+}
+
+/// Runs what may wait for a file or a key service beside the async tasks.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }

@@ -1,12 +1,13 @@
-//! Sealed objects of clips: written under an intent, published with their row, read by whole authenticated segments.
+//! Sealed objects of clips: what is known of them, and how they are published and removed.
 
-use bytes::Bytes;
-use futures_util::Stream;
+use dashvault_keys::envelope::ManifestObject;
+use dashvault_keys::object::{Pinned, Sealed};
 
 use super::records::ObjectAbout;
 use super::{ClipKeys, Vault, VaultError};
-use crate::catalog::Tx;
-use crate::model::{ByteRange, LinkId, ObjectId, ObjectKind, UnixMs};
+use crate::catalog::{ObjectRow, Tx};
+use crate::model::{LinkId, ObjectId, ObjectKind, UnixMs};
+use crate::store::Location;
 
 /// Who writes an object, and until when the sweep leaves it alone.
 #[derive(Debug, Clone, Copy)]
@@ -52,100 +53,126 @@ pub struct StoredObject {
     pub created_at: UnixMs,
 }
 
-/// Seals what is written into the store. Dropped without [`ObjectWriter::finish`], what was stored is left to the sweep.
-pub struct ObjectWriter {
-    _private: (),
+impl SealedObject {
+    pub(super) fn new(id: ObjectId, kind: ObjectKind, rendition: String, sealed: &Sealed) -> Self {
+        Self {
+            id,
+            kind,
+            rendition,
+            suite: sealed.suite,
+            log2_segment: sealed.log2_segment,
+            padded_size: sealed.padded_length,
+            size_bytes: sealed.size,
+            commitment: sealed.commitment,
+            length: sealed.length,
+            sha256: sealed.sha256,
+        }
+    }
+
+    /// The object's entry in its clip's manifest; `codec` as RFC 6381 writes it.
+    pub fn in_manifest(&self, codec: Option<String>) -> ManifestObject {
+        ManifestObject {
+            id: *self.id.as_bytes(),
+            kind: self.kind as u8,
+            rendition: self.rendition.clone(),
+            suite: self.suite,
+            log2_segment: self.log2_segment,
+            padded_length: self.padded_size,
+            length: self.length,
+            commitment: self.commitment,
+            sha256: self.sha256,
+            codec,
+        }
+    }
+
+    /// What is known of every object: kind, rendition, length and hash; picture and codec are the caller's to add.
+    pub fn about(&self) -> ObjectAbout {
+        ObjectAbout {
+            kind: self.kind as u8,
+            rendition: self.rendition.clone(),
+            length: self.length,
+            sha256: data_encoding::HEXLOWER.encode(&self.sha256),
+            ..ObjectAbout::default()
+        }
+    }
+
+    pub(super) fn pinned(&self) -> Pinned {
+        Pinned {
+            suite: self.suite,
+            log2_segment: self.log2_segment,
+            padded_length: self.padded_size,
+            commitment: self.commitment,
+        }
+    }
 }
 
-impl ObjectWriter {
-    /// The object's id, which stands in `intents`.
-    pub fn id(&self) -> ObjectId {
-        todo!()
-    }
-
-    /// Seals more plaintext.
-    pub async fn write(&mut self, _plain: &[u8]) -> Result<(), VaultError> {
-        todo!()
-    }
-
-    /// Ends the object and makes it durable.
-    pub async fn finish(self) -> Result<SealedObject, VaultError> {
-        todo!()
-    }
-
-    /// Takes back what was stored, and its intent.
-    pub async fn abort(self) -> Result<(), VaultError> {
-        todo!()
+impl StoredObject {
+    pub(super) fn pinned(&self) -> Pinned {
+        Pinned {
+            suite: self.suite,
+            log2_segment: self.log2_segment,
+            padded_length: self.padded_size,
+            commitment: self.commitment,
+        }
     }
 }
 
 impl Vault {
-    /// Begins an object. Its intent is committed before the first byte.
-    pub async fn create_object(
-        &self,
-        _keys: &ClipKeys,
-        _kind: ObjectKind,
-        _rendition: &str,
-        _holder: Holder,
-    ) -> Result<ObjectWriter, VaultError> {
-        todo!()
-    }
-
-    /// Adds the object's row and removes its intent; an intent that is gone is [`VaultError::LeaseLost`].
+    /// Adds the object's row and removes its intent. An intent that the sweep has taken is [`VaultError::LeaseLost`]: the
+    /// transaction must not be committed.
     pub async fn publish(
         &self,
-        _tx: &mut Tx,
-        _keys: &ClipKeys,
-        _object: &SealedObject,
-        _about: &ObjectAbout,
-        _link: Option<LinkId>,
+        tx: &mut Tx,
+        keys: &ClipKeys,
+        object: &SealedObject,
+        about: &ObjectAbout,
+        link: Option<LinkId>,
     ) -> Result<(), VaultError> {
-        todo!()
+        if !tx.remove_intent(object.id).await? {
+            return Err(VaultError::LeaseLost { object: object.id });
+        }
+        let row = ObjectRow {
+            id: object.id,
+            clip: keys.clip(),
+            link,
+            suite: object.suite,
+            log2_segment: object.log2_segment,
+            padded_size: object.padded_size,
+            size_bytes: object.size_bytes,
+            commitment: object.commitment,
+            sealed_about: keys.seal(object.id.as_bytes(), about),
+            created_at: self.now(),
+        };
+        tx.insert_object(self.tenant(), &row).await?;
+        Ok(())
     }
 
     /// The published objects of a clip (`link` none) or of one of its links.
-    pub async fn objects(&self, _keys: &ClipKeys, _link: Option<LinkId>) -> Result<Vec<StoredObject>, VaultError> {
-        todo!()
-    }
-
-    /// The bytes of a range of the exact plaintext. The stored size is compared and every segment authenticated before a
-    /// byte of it leaves.
-    pub fn read(
-        &self,
-        _keys: &ClipKeys,
-        _object: &StoredObject,
-        _range: ByteRange,
-    ) -> impl Stream<Item = Result<Bytes, VaultError>> + Send + 'static + use<> {
-        futures_util::stream::poll_fn(|_| todo!())
-    }
-
-    /// The whole plaintext of a small object.
-    pub async fn read_all(
-        &self,
-        _keys: &ClipKeys,
-        _object: &StoredObject,
-        _limit_bytes: u64,
-    ) -> Result<Vec<u8>, VaultError> {
-        todo!()
-    }
-
-    /// Reads an object back: opens every segment, compares length and SHA-256.
-    pub async fn verify(&self, _keys: &ClipKeys, _object: &SealedObject) -> Result<(), VaultError> {
-        todo!()
+    pub async fn objects(&self, keys: &ClipKeys, link: Option<LinkId>) -> Result<Vec<StoredObject>, VaultError> {
+        let rows = self.inner.catalog.objects_of(keys.clip(), link).await?;
+        let open = |row: ObjectRow| {
+            Ok(StoredObject {
+                about: keys.open(row.id.as_bytes(), &row.sealed_about)?,
+                id: row.id,
+                link: row.link,
+                suite: row.suite,
+                log2_segment: row.log2_segment,
+                padded_size: row.padded_size,
+                size_bytes: row.size_bytes,
+                commitment: row.commitment,
+                created_at: row.created_at,
+            })
+        };
+        rows.into_iter().map(open).collect()
     }
 
     /// Removes published objects' bytes from the store; those that are gone already are fine. The rows are the caller's.
-    pub async fn remove_objects(&self, _ids: &[ObjectId]) -> Result<(), VaultError> {
-        todo!()
+    pub async fn remove_objects(&self, ids: &[ObjectId]) -> Result<(), VaultError> {
+        Ok(self.inner.store.delete_all(Location::Data, ids).await?)
     }
 
     /// Removes pieces' bytes from the staging location; those that are gone already are fine. The rows are the caller's.
-    pub async fn remove_pieces(&self, _ids: &[ObjectId]) -> Result<(), VaultError> {
-        todo!()
-    }
-
-    /// Removes what unpublished objects left whose lease has ended before `now`, and nothing else; how many there were.
-    pub async fn sweep_intents(&self, _now: UnixMs) -> Result<u64, VaultError> {
-        todo!()
+    pub async fn remove_pieces(&self, ids: &[ObjectId]) -> Result<(), VaultError> {
+        Ok(self.inner.store.delete_all(Location::Staging, ids).await?)
     }
 }

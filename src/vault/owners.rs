@@ -1,33 +1,152 @@
 //! Custody of owners' keys: make, open, destroy; and the look-up by e-mail address.
 
+use dashvault_keys::Secret32;
+use dashvault_keys::kek::{self, KekError, KekHead, KekState, Profile, ProfileAbout, SealedKek};
+use dashvault_keys::provider::{ProviderError, RootKey};
+
+use super::cache::{Key, OpenedKek};
+use super::keys;
 use super::records::OwnerProfile;
-use super::{OwnerKeys, Vault, VaultError};
-use crate::catalog::Tx;
-use crate::model::OwnerId;
+use super::{OwnerKeys, Vault, VaultError, run_blocking};
+use crate::catalog::{CatalogError, KekRow, NewOwner, OwnerState, Tx};
+use crate::model::{KekId, OwnerId, TenantId};
 
 impl Vault {
-    /// Makes an owner: KEK, field key, sealed profile, e-mail index. An address that is taken is [`VaultError::EmailTaken`].
-    pub async fn make_owner(&self, _tx: &mut Tx, _owner: OwnerId, _profile: &OwnerProfile) -> Result<(), VaultError> {
-        todo!()
+    /// Makes an owner: KEK, field key, sealed profile, e-mail index. An address that is taken is [`VaultError::EmailTaken`],
+    /// and then nothing more can be done in this transaction.
+    pub async fn make_owner(&self, tx: &mut Tx, owner: OwnerId, profile: &OwnerProfile) -> Result<(), VaultError> {
+        let (tenant, now) = (self.tenant(), self.now());
+        let field = Secret32::make_random();
+        let sealed_profile = keys::seal(&field, tenant, owner.as_bytes(), profile);
+        let new = NewOwner {
+            id: owner,
+            tenant,
+            email_index: &self.inner.system.email_index(tenant, &profile.email),
+            index_epoch: self.inner.system.epoch,
+            sealed_profile: &sealed_profile,
+            created_at: now,
+        };
+        match tx.insert_owner(&new).await {
+            Err(CatalogError::Exists(_)) => return Err(VaultError::EmailTaken),
+            other => other?,
+        }
+        let about = Profile {
+            owner: *owner.as_bytes(),
+            field_key: field,
+            about: ProfileAbout {
+                email: profile.email.clone(),
+                name: profile.name.clone(),
+                vehicles: Vec::new(),
+            },
+        };
+        let root = self.inner.root.clone();
+        let made = run_blocking(move || make_kek(tenant, root.as_ref(), owner, &about)).await;
+        tx.insert_kek(tenant, &made.map_err(from_kek)?, now).await?;
+        Ok(())
     }
 
-    /// The owner with this e-mail address, however it is written.
-    pub async fn find_owner(&self, _email: &str) -> Result<Option<OwnerId>, VaultError> {
-        todo!()
+    /// The active owner with this e-mail address, however it is written.
+    pub async fn find_owner(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
+        let index = self.inner.system.email_index(self.tenant(), email);
+        let row = self.inner.catalog.owner_by_email(self.tenant(), &index).await?;
+        Ok(row.filter(|row| row.state == OwnerState::Active).map(|row| row.id))
     }
 
-    /// An owner's keys. The row is read each time, so that another process's erasure takes effect at once.
-    pub async fn owner_keys(&self, _owner: OwnerId) -> Result<OwnerKeys, VaultError> {
-        todo!()
+    /// An owner's keys. The row is read each time, so that another process's erasure takes effect at once; an owner without
+    /// one is [`VaultError::Gone`].
+    pub async fn owner_keys(&self, owner: OwnerId) -> Result<OwnerKeys, VaultError> {
+        let row = self.inner.catalog.active_kek(owner).await?.ok_or(VaultError::Gone)?;
+        let version = row.version;
+        let key = Key {
+            owner,
+            id: row.id.as_bytes(),
+            version,
+            blob: &row.record,
+        };
+        let open = async || {
+            let (row, root, tenant) = (row.clone(), self.inner.root.clone(), self.tenant());
+            let opened = run_blocking(move || open_kek(tenant, root.as_ref(), &row)).await;
+            opened.map_err(from_kek)
+        };
+        let keys = self.inner.cache.get(&key, self.now(), open).await?;
+        Ok(OwnerKeys {
+            tenant: self.tenant(),
+            owner,
+            kek_version: version,
+            keys,
+        })
     }
 
     /// Who the owner is.
-    pub async fn profile(&self, _keys: &OwnerKeys) -> Result<OwnerProfile, VaultError> {
-        todo!()
+    pub async fn profile(&self, keys: &OwnerKeys) -> Result<OwnerProfile, VaultError> {
+        let row = self.inner.catalog.owner(keys.owner()).await?;
+        let sealed = row.and_then(|row| row.sealed_profile).ok_or(VaultError::Gone)?;
+        keys.open(keys.owner().as_bytes(), &sealed)
     }
 
-    /// Destroys an owner's wrapped keys, e-mail index and profile: overwritten, deleted, and out of the log.
-    pub async fn erase_owner_keys(&self, _owner: OwnerId) -> Result<(), VaultError> {
-        todo!()
+    /// Destroys an owner's wrapped keys, e-mail index and profile: overwritten, deleted, and out of the log. May be called
+    /// again.
+    pub async fn erase_owner_keys(&self, owner: OwnerId) -> Result<(), VaultError> {
+        let mut tx = self.inner.catalog.begin().await?;
+        tx.destroy_keks(owner).await?;
+        tx.erase_owner(owner, self.now()).await?;
+        tx.commit().await?;
+        self.inner.cache.forget(owner);
+        self.inner.catalog.checkpoint().await?;
+        Ok(())
+    }
+}
+
+fn make_kek(tenant: TenantId, root: &dyn RootKey, owner: OwnerId, profile: &Profile) -> Result<KekRow, KekError> {
+    let (id, kek) = (KekId::random(), Secret32::make_random());
+    let head = KekHead {
+        id: *id.as_bytes(),
+        version: 1,
+        revision: 1,
+        state: KekState::Active,
+    };
+    let wrap = kek::wrap(tenant.as_bytes(), root, head.id, head.version, &kek)?;
+    let epoch = wrap.epoch;
+    Ok(KekRow {
+        id,
+        owner,
+        version: head.version,
+        epoch,
+        revision: head.revision,
+        record: kek::seal(tenant.as_bytes(), &head, &kek, &[wrap], profile)?,
+    })
+}
+
+/// Opens a row's record and holds its clear columns and its owner against what the record itself says.
+fn open_kek(tenant: TenantId, root: &dyn RootKey, row: &KekRow) -> Result<OpenedKek, KekError> {
+    let sealed = SealedKek::parse(&row.record)?;
+    let head = sealed.head();
+    if head.id != *row.id.as_bytes() || head.version != row.version {
+        return Err(KekError::Refused);
+    }
+    let kek = sealed.unwrap(tenant.as_bytes(), root)?;
+    let profile = sealed.open_profile(tenant.as_bytes(), &kek)?;
+    if profile.owner != *row.owner.as_bytes() {
+        return Err(KekError::Refused);
+    }
+    Ok(OpenedKek {
+        kek,
+        field: profile.field_key,
+    })
+}
+
+fn from_kek(error: KekError) -> VaultError {
+    match error {
+        KekError::Provider(ProviderError::Unavailable(_)) => VaultError::Unavailable(error.into()),
+        KekError::Provider(ProviderError::NoSuchKey { .. }) => VaultError::Keyring {
+            reason: format!("the keyring lacks the root key of an owner: {error}; restore the keyring's newest backup"),
+        },
+        KekError::TooLong => VaultError::OverLimit {
+            limit_bytes: u64::from(u16::MAX),
+        },
+        _ => VaultError::DamagedRow {
+            table: "keks",
+            column: "record",
+        },
     }
 }

@@ -6,8 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::objects::SealedObject;
-use crate::model::{DeviceId, ObjectId, UnixMs};
+use crate::model::{DeviceId, UnixMs};
 
 /// A struct that is sealed in one column of one table.
 pub trait Record: Serialize + DeserializeOwned {
@@ -52,7 +51,6 @@ record! {
 
 silent! {
     ClipSummary ClipDetails ObjectAbout LinkAbout DeviceAbout PairingAbout OwnerProfile EventText UploadMetadata
-    Manifest ManifestObject
 }
 
 /// What a vehicle or browser said about its upload; sealed to the ingest key (`uploads.sealed_metadata`), not a field.
@@ -167,41 +165,4 @@ pub struct OwnerProfile {
 #[serde(default)]
 pub struct EventText {
     pub text: String,
-}
-
-/// What a clip consists of: sealed in its envelope, so that objects and key plane alone rebuild the clip.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Manifest {
-    pub recorded_at: Option<UnixMs>,
-    pub received_at: UnixMs,
-    pub duration_ms: Option<u64>,
-    pub objects: Vec<ManifestObject>,
-}
-
-/// One object of a manifest, with everything that a reader has to pin.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct ManifestObject {
-    pub id: ObjectId,
-    pub suite: u8,
-    pub log2_segment: u8,
-    pub padded_size: u64,
-    /// Lower-case hex.
-    pub commitment: String,
-    #[serde(flatten)]
-    pub about: ObjectAbout,
-}
-
-impl ManifestObject {
-    /// The entry of an object that was sealed.
-    pub fn new(sealed: &SealedObject, about: &ObjectAbout) -> Self {
-        Self {
-            id: sealed.id,
-            suite: sealed.suite,
-            log2_segment: sealed.log2_segment,
-            padded_size: sealed.padded_size,
-            commitment: data_encoding::HEXLOWER.encode(&sealed.commitment),
-            about: about.clone(),
-        }
-    }
 }

@@ -1,11 +1,23 @@
 //! Pieces of uploads and what is said about them: sealed with the ingest key's public half, so that receiving needs no root
 //! key.
 
-use zeroize::Zeroizing;
+use dashvault_keys::object::{self, Opener, Pinned, Place, Sealer};
+use dashvault_keys::{Secret32, Zeroizing, ingest};
 
+use super::keys::padded_json;
+use super::read;
 use super::records::UploadMetadata;
 use super::{Vault, VaultError};
-use crate::model::{ClipId, ObjectId, OwnerId, UnixMs, UploadKeyId};
+use crate::catalog::{IntentLocation, IntentRow};
+use crate::model::{ClipId, ObjectId, ObjectKind, OwnerId, UnixMs, UploadKeyId};
+use crate::store::{Location, StoreError};
+
+const KEY_INFO: &[u8] = b"dcv1/upload key";
+const METADATA_INFO: &[u8] = b"dcv1/upload metadata";
+/// Metadata's JSON is padded to a multiple of this.
+const METADATA_PAD_BYTES: usize = 512;
+/// Four times what ingest makes: a row that asks for more is damaged, and nothing of that size is read.
+const MAX_PIECE_BYTES: u64 = 16 << 20;
 
 /// The key under which one process seals the pieces that it receives of one upload.
 pub struct UploadKey {
@@ -13,6 +25,7 @@ pub struct UploadKey {
     pub upload: ClipId,
     /// The key sealed to the ingest key, for `upload_keys.sealed_key`.
     pub sealed: Vec<u8>,
+    key: Secret32,
 }
 
 /// A piece as its row tells it.
@@ -28,59 +41,180 @@ pub struct PieceRef {
 
 impl Vault {
     /// A fresh key for one upload.
-    pub fn make_upload_key(&self, _upload: ClipId) -> UploadKey {
-        todo!()
+    pub fn make_upload_key(&self, upload: ClipId) -> UploadKey {
+        let (id, key) = (UploadKeyId::random(), Secret32::make_random());
+        UploadKey {
+            id,
+            upload,
+            sealed: self.seal_to_ingest(KEY_INFO, &[upload.as_bytes(), id.as_bytes()], key.expose()),
+            key,
+        }
     }
 
-    /// Opens an upload's key; needs the root key.
+    /// Opens an upload's key with the ingest key's secret half.
     pub async fn open_upload_key(
         &self,
-        _upload: ClipId,
-        _id: UploadKeyId,
-        _sealed: &[u8],
+        upload: ClipId,
+        id: UploadKeyId,
+        sealed: &[u8],
     ) -> Result<UploadKey, VaultError> {
-        todo!()
+        let key = self
+            .open_from_ingest(KEY_INFO, &[upload.as_bytes(), id.as_bytes()], sealed)
+            .and_then(|plain| Secret32::from_slice(&plain).ok());
+        let key = key.ok_or(VaultError::DamagedRow {
+            table: "upload_keys",
+            column: "sealed_key",
+        })?;
+        Ok(UploadKey {
+            id,
+            upload,
+            sealed: sealed.to_vec(),
+            key,
+        })
     }
 
     /// Seals what was said about an upload, for `uploads.sealed_metadata`.
-    pub fn seal_metadata(&self, _upload: ClipId, _metadata: &UploadMetadata) -> Vec<u8> {
-        todo!()
+    pub fn seal_metadata(&self, upload: ClipId, metadata: &UploadMetadata) -> Vec<u8> {
+        let plain = padded_json(metadata, METADATA_PAD_BYTES);
+        self.seal_to_ingest(METADATA_INFO, &[upload.as_bytes()], &plain)
     }
 
-    /// Opens what was said about an upload; needs the root key.
-    pub async fn open_metadata(&self, _upload: ClipId, _sealed: &[u8]) -> Result<UploadMetadata, VaultError> {
-        todo!()
+    /// Opens what was said about an upload with the ingest key's secret half.
+    pub async fn open_metadata(&self, upload: ClipId, sealed: &[u8]) -> Result<UploadMetadata, VaultError> {
+        let plain = self.open_from_ingest(METADATA_INFO, &[upload.as_bytes()], sealed);
+        plain
+            .and_then(|plain| serde_json::from_slice(&plain).ok())
+            .ok_or(VaultError::DamagedRow {
+                table: "uploads",
+                column: "sealed_metadata",
+            })
     }
 
     /// Names `count` pieces to come; their intents are committed together.
     pub async fn reserve_pieces(
         &self,
-        _upload: ClipId,
-        _count: usize,
-        _lease_until: UnixMs,
+        upload: ClipId,
+        count: usize,
+        lease_until: UnixMs,
     ) -> Result<Vec<ObjectId>, VaultError> {
-        todo!()
+        let ids: Vec<ObjectId> = std::iter::repeat_with(ObjectId::random).take(count).collect();
+        let mut tx = self.inner.catalog.begin().await?;
+        for object in &ids {
+            let intent = IntentRow {
+                object: *object,
+                location: IntentLocation::Staging,
+                holder: *upload.as_bytes(),
+                multipart_id: None,
+                lease_until,
+            };
+            tx.insert_intent(self.tenant(), &intent, self.now()).await?;
+        }
+        tx.commit().await?;
+        Ok(ids)
     }
 
     /// Seals one piece under a reserved id and makes it durable; its commitment.
     pub async fn put_piece(
         &self,
-        _key: &UploadKey,
-        _owner: OwnerId,
-        _id: ObjectId,
-        _start: u64,
-        _plain: &[u8],
+        key: &UploadKey,
+        owner: OwnerId,
+        id: ObjectId,
+        start: u64,
+        plain: &[u8],
     ) -> Result<[u8; 32], VaultError> {
-        todo!()
+        let too_long = VaultError::OverLimit {
+            limit_bytes: MAX_PIECE_BYTES,
+        };
+        let length = plain.len() as u64;
+        if length > MAX_PIECE_BYTES {
+            return Err(too_long);
+        }
+        let rendition = rendition(start);
+        let place = self.piece_place(key, owner, &rendition);
+        let Ok(mut sealer) = Sealer::new(&key.key, &place, *id.as_bytes(), object::PIECE_LOG2_SEGMENT) else {
+            return Err(too_long);
+        };
+        let size = object::size(length, object::PIECE_LOG2_SEGMENT);
+        let mut sealed = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        for part in plain.chunks(read::STEP_BYTES) {
+            let pushed = sealer.push(part, &mut sealed);
+            pushed.expect("a piece is far shorter than an object may be");
+            tokio::task::yield_now().await;
+        }
+        let about = sealer.finish(&mut sealed);
+        let about = about.expect("a piece is far shorter than an object may be");
+        self.inner.store.put(Location::Staging, id, sealed.into()).await?;
+        self.keep_or_remove(Location::Staging, id).await?;
+        Ok(about.commitment)
     }
 
     /// Opens one piece.
     pub async fn open_piece(
         &self,
-        _key: &UploadKey,
-        _owner: OwnerId,
-        _piece: &PieceRef,
+        key: &UploadKey,
+        owner: OwnerId,
+        piece: &PieceRef,
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        todo!()
+        let (object, clip) = (piece.id, key.upload);
+        let damaged = || VaultError::Damaged { object, clip };
+        if piece.length > MAX_PIECE_BYTES {
+            return Err(damaged());
+        }
+        let log2_segment = object::PIECE_LOG2_SEGMENT;
+        let size = object::size(piece.length, log2_segment);
+        let ranged = match self.inner.store.get_range(Location::Staging, object, 0..size).await {
+            Ok(ranged) => ranged,
+            Err(StoreError::Missing(_)) => return Err(VaultError::Missing { object, clip }),
+            Err(StoreError::Short { .. }) => return Err(damaged()),
+            Err(error) => return Err(error.into()),
+        };
+        if ranged.object_size != size {
+            return Err(damaged());
+        }
+        let pinned = Pinned {
+            suite: object::SUITE,
+            log2_segment,
+            padded_length: piece.length,
+            commitment: piece.commitment,
+        };
+        let mut bytes = Zeroizing::new(Vec::from(ranged.bytes));
+        let rendition = rendition(piece.start);
+        let place = self.piece_place(key, owner, &rendition);
+        let prelude = bytes.get(..object::PRELUDE_BYTES).ok_or_else(damaged)?;
+        let opener = Opener::new(&key.key, &place, *object.as_bytes(), &pinned, prelude).map_err(|_| damaged())?;
+        read::open_in_place(&opener, 0..opener.segments(), &pinned, 0, &mut bytes)
+            .await
+            .map_err(|_| damaged())?;
+        Ok(bytes)
     }
+
+    fn piece_place<'a>(&'a self, key: &UploadKey, owner: OwnerId, rendition: &'a str) -> Place<'a> {
+        Place {
+            system: self.sys(),
+            owner: *owner.as_bytes(),
+            clip: *key.upload.as_bytes(),
+            kind: ObjectKind::Piece as u8,
+            rendition,
+        }
+    }
+
+    fn seal_to_ingest(&self, info: &[u8], ids: &[&[u8; 16]], plain: &[u8]) -> Vec<u8> {
+        ingest::seal_to(&self.inner.system.ingest_public, info, &self.aad(ids), plain)
+            .expect("the ingest key was made by this vault and is no weak point")
+    }
+
+    fn open_from_ingest(&self, info: &[u8], ids: &[&[u8; 16]], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.inner.system.ingest.open(info, &self.aad(ids), sealed).ok()
+    }
+
+    /// The tenant and the ids that a sealed value belongs to.
+    fn aad(&self, ids: &[&[u8; 16]]) -> Vec<u8> {
+        let mut aad = self.sys().to_vec();
+        ids.iter().for_each(|id| aad.extend_from_slice(*id));
+        aad
+    }
+}
+
+fn rendition(start: u64) -> String {
+    format!("p{start}")
 }
