@@ -2,6 +2,7 @@
 
 use dashvault_keys::envelope::ManifestObject;
 use dashvault_keys::object::{Pinned, Sealed};
+use data_encoding::HEXLOWER;
 
 use super::records::ObjectAbout;
 use super::{ClipKeys, Vault, VaultError};
@@ -91,7 +92,7 @@ impl SealedObject {
             kind: self.kind as u8,
             rendition: self.rendition.clone(),
             length: self.length,
-            sha256: data_encoding::HEXLOWER.encode(&self.sha256),
+            sha256: HEXLOWER.encode(&self.sha256),
             ..ObjectAbout::default()
         }
     }
@@ -107,6 +108,27 @@ impl SealedObject {
 }
 
 impl StoredObject {
+    /// The object's entry in a later revision of its clip's manifest.
+    pub fn in_manifest(&self) -> Result<ManifestObject, VaultError> {
+        let sha256 = HEXLOWER.decode(self.about.sha256.as_bytes()).ok();
+        let damaged = VaultError::DamagedRow {
+            table: "objects",
+            column: "sealed_about",
+        };
+        Ok(ManifestObject {
+            id: *self.id.as_bytes(),
+            kind: self.about.kind,
+            rendition: self.about.rendition.clone(),
+            suite: self.suite,
+            log2_segment: self.log2_segment,
+            padded_length: self.padded_size,
+            length: self.about.length,
+            commitment: self.commitment,
+            sha256: sha256.and_then(|bytes| bytes.try_into().ok()).ok_or(damaged)?,
+            codec: self.about.codec.clone(),
+        })
+    }
+
     pub(super) fn pinned(&self) -> Pinned {
         Pinned {
             suite: self.suite,

@@ -286,6 +286,30 @@ fn no_place_without_a_name_and_a_kind() {
 }
 
 #[test]
+fn padding_in_steps_makes_the_same_object_and_ends_the_pushing() {
+    let salts = || super::prelude::Salts {
+        object: [1; 32],
+        tink: [2; 32],
+        nonce_prefix: [3; 7],
+    };
+    let sealer = || Sealer::with_salts(&dek(), &place(), [9; 16], 16, &salts()).unwrap();
+    let (mut at_once, mut in_steps) = (Vec::new(), Vec::new());
+    let mut sealer_at_once = sealer();
+    sealer_at_once.push(&plain(3), &mut at_once).unwrap();
+    let sealed_at_once = sealer_at_once.finish(&mut at_once).unwrap();
+    let mut stepping = sealer();
+    stepping.push(&plain(3), &mut in_steps).unwrap();
+    let mut steps = 1;
+    while !stepping.pad(1000, &mut in_steps).unwrap() {
+        steps += 1;
+    }
+    assert_eq!(steps, (128 * 1024 - 3_usize).div_ceil(1000));
+    assert_eq!(stepping.push(b"more", &mut in_steps), Err(ObjectError::TooLong));
+    assert_eq!(stepping.finish(&mut in_steps), Ok(sealed_at_once));
+    assert!(in_steps == at_once);
+}
+
+#[test]
 fn no_two_objects_share_a_salt() {
     let (_, one) = seal_as(&place(), ID, 16, b"the same");
     let (_, two) = seal_as(&place(), ID, 16, b"the same");

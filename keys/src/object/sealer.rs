@@ -25,6 +25,8 @@ pub struct Sealer {
     segment: Zeroizing<Vec<u8>>,
     hash: Sha256,
     length: u64,
+    /// Zeros of the padding so far.
+    padding: u64,
     written: u64,
 }
 
@@ -67,6 +69,7 @@ impl Sealer {
             segment: Zeroizing::new(Vec::with_capacity(1 << log2_segment)),
             hash: Sha256::new(),
             length: 0,
+            padding: 0,
             written: 0,
         })
     }
@@ -74,13 +77,33 @@ impl Sealer {
     /// Takes plaintext and appends what is sealed by it; the prelude comes out with the first bytes.
     ///
     /// # Errors
-    /// [`ObjectError::TooLong`] when an object cannot hold so much; the object is then to be thrown away.
+    /// [`ObjectError::TooLong`] when an object cannot hold so much, or when its padding has begun; the object is then to be
+    /// thrown away.
     pub fn push(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), ObjectError> {
+        if self.padding > 0 {
+            return Err(ObjectError::TooLong);
+        }
         let length = self.length.saturating_add(plain.len() as u64);
         layout::check(padded_length(length, self.kind), self.prelude.log2_segment())?;
         self.length = length;
         self.hash.update(plain);
         self.append(plain, out)
+    }
+
+    /// Pads by at most `at_most` zeros, after the last push; whether the padding is whole. [`Self::finish`] pads too, but a
+    /// long object's padding is long: whoever writes it out in steps never holds all of it.
+    ///
+    /// # Errors
+    /// None but a limit that [`Self::push`] would have told.
+    pub fn pad(&mut self, at_most: usize, out: &mut Vec<u8>) -> Result<bool, ObjectError> {
+        let whole = padded_length(self.length, self.kind) - self.length;
+        let until = self.padding.saturating_add(at_most as u64).min(whole);
+        while self.padding < until {
+            let run = (until - self.padding).min(ZEROS.len() as u64);
+            self.append(&ZEROS[..run as usize], out)?;
+            self.padding += run;
+        }
+        Ok(self.padding == whole)
     }
 
     /// Pads, seals the last segment and tells what to keep.
@@ -90,12 +113,7 @@ impl Sealer {
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, ObjectError> {
         let log2_segment = self.prelude.log2_segment();
         let padded_length = padded_length(self.length, self.kind);
-        let mut missing = padded_length - self.length;
-        while missing > 0 {
-            let run = missing.min(ZEROS.len() as u64);
-            self.append(&ZEROS[..run as usize], out)?;
-            missing -= run;
-        }
+        self.pad(usize::MAX, out)?;
         self.seal_segment(true, out)?;
         debug_assert_eq!(self.written, size(padded_length, log2_segment));
         Ok(Sealed {
