@@ -11,7 +11,7 @@ use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, ClipState, DeviceId, OwnerId, TenantId, UnixMs};
 
 /// Ids of one request; SQLite takes 32,766 parameters, and a page of clips needs far fewer.
-const MAX_IDS: usize = 1_000;
+pub const MAX_CLIP_IDS: usize = 1_000;
 
 const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, state_before, progress, incomplete, error_code, \
      kek_version, envelope, sealed_summary, sealed_details, sha256_index, held, created_at, updated_at, trashed_at, \
@@ -150,12 +150,22 @@ impl Catalog {
         rows.iter().map(clip_row).collect()
     }
 
+    /// Which clips an owner has, and the `updated_at` of each; in no order.
+    pub async fn clip_versions(&self, owner: OwnerId) -> Result<Vec<(ClipId, UnixMs)>, CatalogError> {
+        let rows = sqlx::query("SELECT id, updated_at FROM clips WHERE owner_id = $1")
+            .bind(owner.as_bytes().to_vec())
+            .fetch_all(self.readers())
+            .await?;
+        let rows = rows.iter().map(|row| Row::new("clips", row));
+        rows.map(|row| Ok((row.id("id")?, row.int("updated_at")?))).collect()
+    }
+
     /// Those of `ids` (at most 1,000) that are this owner's, in no order.
     pub async fn clips_by_id(&self, owner: OwnerId, ids: &[ClipId]) -> Result<Vec<ClipRow>, CatalogError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let ids = &ids[..ids.len().min(MAX_IDS)];
+        let ids = &ids[..ids.len().min(MAX_CLIP_IDS)];
         let places: Vec<_> = (2..ids.len() + 2).map(|n| format!("${n}")).collect();
         let text = format!(
             "SELECT {COLUMNS} FROM clips WHERE owner_id = $1 AND id IN ({})",

@@ -23,7 +23,7 @@ mod tenants;
 mod upload_keys;
 mod uploads;
 
-pub use clips::{ClipPublication, ClipRow, ClipTotals, ClipsStamp, NewClip};
+pub use clips::{ClipPublication, ClipRow, ClipTotals, ClipsStamp, MAX_CLIP_IDS, NewClip};
 pub use connect::{Catalog, Config, Tx};
 pub use credentials::{CredentialRow, NewCredential};
 pub use devices::{DeviceRow, NewDevice};

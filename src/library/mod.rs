@@ -1,12 +1,19 @@
 //! An owner's clips: lists, what can be watched and read of one, trash and erasure; and what a link shows.
 
+mod clip;
+mod delivery;
 mod error;
+mod index;
+mod list;
+mod read;
+mod recent;
+mod removal;
 mod rendition;
 mod resource;
+mod shared;
 mod view;
 
-use bytes::Bytes;
-use futures_util::Stream;
+use std::sync::Arc;
 
 pub use error::LibraryError;
 pub use resource::{Disposition, RenditionName, RenditionNameError, Resource, What};
@@ -14,12 +21,13 @@ pub use view::{
     ClipError, ClipPage, ClipView, MeView, RenditionView, SharedClip, SharedMedia, SharedMediaState, SharedView, Time,
 };
 
-use std::sync::Arc;
+use tokio::sync::Semaphore;
 
-use crate::access::{LinkSession, OwnerSession, ReadGrant};
+use self::delivery::{Deliveries, MAX_KEPT_BYTES, MAX_LOADS};
+use self::index::{Indexes, MAX_ENTRIES};
 use crate::audit::Audit;
 use crate::catalog::Catalog;
-use crate::model::{ByteRange, ClipId, DeviceId, UnixMs};
+use crate::model::{DeviceId, UnixMs};
 use crate::vault::Vault;
 
 /// Clips of one page when the query names no number.
@@ -39,6 +47,9 @@ struct Inner {
     vault: Vault,
     catalog: Catalog,
     audit: Audit,
+    indexes: Indexes,
+    deliveries: Deliveries,
+    loads: Semaphore,
 }
 
 /// Which of an owner's clips to list.
@@ -62,62 +73,14 @@ impl Library {
     /// A library over the catalogue and the vault.
     pub fn new(vault: Vault, catalog: Catalog, audit: Audit) -> Self {
         Self {
-            inner: Arc::new(Inner { vault, catalog, audit }),
+            inner: Arc::new(Inner {
+                vault,
+                catalog,
+                audit,
+                indexes: Indexes::new(MAX_ENTRIES),
+                deliveries: Deliveries::new(MAX_KEPT_BYTES),
+                loads: Semaphore::new(MAX_LOADS),
+            }),
         }
-    }
-
-    /// A page of an owner's clips, newest first.
-    pub async fn list(&self, _session: &OwnerSession, _query: &ListQuery) -> Result<ClipPage, LibraryError> {
-        let _ = (&self.inner.vault, &self.inner.catalog, &self.inner.audit);
-        todo!()
-    }
-
-    /// One clip of an owner; none when it is not there or another's.
-    pub async fn clip(&self, _session: &OwnerSession, _clip: ClipId) -> Result<Option<ClipView>, LibraryError> {
-        todo!()
-    }
-
-    /// The owner's account and how much it keeps.
-    pub async fn me(&self, _session: &OwnerSession) -> Result<MeView, LibraryError> {
-        todo!()
-    }
-
-    /// What a link shows, and whether it can be watched yet.
-    pub async fn shared(&self, _session: &LinkSession) -> Result<SharedView, LibraryError> {
-        todo!()
-    }
-
-    /// Puts a clip into the trash for seven days; its links are dead at once. A clip that lies there already stays as it
-    /// is. None when it is not there or another's; [`LibraryError::Held`], and [`LibraryError::WrongState`] while its bytes
-    /// still arrive (its upload can be ended).
-    pub async fn trash(&self, _session: &OwnerSession, _clip: ClipId) -> Result<Option<ClipView>, LibraryError> {
-        todo!()
-    }
-
-    /// Takes a clip out of the trash; [`LibraryError::WrongState`] when it is not in it, or its time there is over.
-    pub async fn restore(&self, _session: &OwnerSession, _clip: ClipId) -> Result<Option<ClipView>, LibraryError> {
-        todo!()
-    }
-
-    /// Destroys a clip's wrapped key now and queues the removal of its objects. A second time changes nothing.
-    pub async fn erase_now(&self, _session: &OwnerSession, _clip: ClipId) -> Result<Option<ClipView>, LibraryError> {
-        todo!()
-    }
-
-    /// Finds what is to be read; none when there is no such thing (yet), or the grant does not reach it. Records nothing:
-    /// fit for HEAD and for conditional requests.
-    pub async fn open(&self, _grant: &ReadGrant, _what: &What) -> Result<Option<Resource>, LibraryError> {
-        todo!()
-    }
-
-    /// The bytes of a range, which must lie in the resource. The viewing is recorded first; if that fails nothing leaves.
-    /// Segments are opened as the stream is polled, and no more once it is dropped.
-    pub async fn stream(
-        &self,
-        resource: Resource,
-        _range: ByteRange,
-    ) -> Result<impl Stream<Item = Result<Bytes, LibraryError>> + Send + 'static + use<>, LibraryError> {
-        let _ = (&resource.parts, &resource.viewing);
-        Ok(futures_util::stream::empty())
     }
 }

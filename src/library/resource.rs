@@ -83,7 +83,7 @@ pub struct Resource {
     pub(super) last_modified: UnixMs,
     pub(super) disposition: Disposition,
     pub(super) parts: Vec<Part>,
-    pub(super) viewing: Option<Viewing>,
+    pub(super) viewing: Viewing,
 }
 
 /// What a browser does with the bytes.
@@ -113,6 +113,25 @@ impl Part {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::Object { length, .. } => *length,
+        }
+    }
+
+    /// `length` bytes from `from` on; both lie within.
+    pub(super) fn slice(self, from: u64, length: u64) -> Self {
+        match self {
+            Self::Memory(bytes) => {
+                // What lies within bytes in memory has a usize.
+                let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                Self::Memory(bytes.slice(within(from)..within(from + length)))
+            }
+            Self::Object {
+                keys, object, from: at, ..
+            } => Self::Object {
+                keys,
+                object,
+                from: at + from,
+                length,
+            },
         }
     }
 }

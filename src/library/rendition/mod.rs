@@ -8,4 +8,4 @@ mod samples;
 mod tests;
 
 pub(super) use plain::{PLAIN_VERSION, PlainHeader};
-pub(super) use playlist::{PLAYLIST_VERSION, main_playlist, media_playlist};
+pub(super) use playlist::{PLAYLIST_VERSION, main_playlist, media_playlist, stream_inf};

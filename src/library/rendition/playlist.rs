@@ -10,26 +10,30 @@ use crate::model::index::RenditionIndex;
 /// Part of an entity tag: raise it whenever other text comes out for the same index.
 pub(in super::super) const PLAYLIST_VERSION: u8 = 1;
 
-/// The playlist that names all renditions, in the order given: players begin with the first.
-pub(in super::super) fn main_playlist(renditions: &[(RenditionName, &RenditionIndex)]) -> String {
+/// The playlist that names all renditions with their [`stream_inf`], in the order given: players begin with the first.
+pub(in super::super) fn main_playlist(renditions: &[(RenditionName, String)]) -> String {
     // Version 7: fragmented MP4 behind EXT-X-MAP.
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    for (name, index) in renditions {
-        let rates = BitRates::of(index);
-        let _ = write!(
-            text,
-            "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
-            rates.peak,
-            rates.average,
-            codecs(index)
-        );
-        if index.width > 0 && index.height > 0 {
-            let _ = write!(text, ",RESOLUTION={}x{}", index.width, index.height);
-        }
-        if let Some(rate) = frame_rate(index) {
-            let _ = write!(text, ",FRAME-RATE={rate:.3}");
-        }
-        let _ = writeln!(text, "\n{}.m3u8", name.as_str());
+    for (name, stream_inf) in renditions {
+        let _ = write!(text, "#EXT-X-STREAM-INF:{stream_inf}\n{}.m3u8\n", name.as_str());
+    }
+    text
+}
+
+/// What the multivariant playlist tells of a rendition.
+pub(in super::super) fn stream_inf(index: &RenditionIndex) -> String {
+    let rates = BitRates::of(index);
+    let mut text = format!(
+        "BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
+        rates.peak,
+        rates.average,
+        codecs(index)
+    );
+    if index.width > 0 && index.height > 0 {
+        let _ = write!(text, ",RESOLUTION={}x{}", index.width, index.height);
+    }
+    if let Some(rate) = frame_rate(index) {
+        let _ = write!(text, ",FRAME-RATE={rate:.3}");
     }
     text
 }

@@ -415,7 +415,10 @@ fn the_main_playlist_tells_rates_size_and_codecs() {
     for (fragment, size) in index.fragments.iter_mut().zip([1_000, 10_000, 500]) {
         fragment.size = size;
     }
-    let text = super::main_playlist(&[(name("720p"), &index), (name("360p"), &index)]);
+    let text = super::main_playlist(&[
+        (name("720p"), super::stream_inf(&index)),
+        (name("360p"), super::stream_inf(&index)),
+    ]);
     let line = format!(
         "#EXT-X-STREAM-INF:BANDWIDTH=40000,AVERAGE-BANDWIDTH={},CODECS=\"avc1.64000c,mp4a.40.2\",RESOLUTION=192x108,FRAME-RATE=30.000",
         (total * 8_000).div_ceil(5_000)
@@ -438,7 +441,7 @@ fn hls_decodes_to_the_same_frames_as_the_object() {
     let playlist = dir.path().join("240p.m3u8");
     std::fs::write(&playlist, super::media_playlist(&name, &index).unwrap()).unwrap();
     let main = dir.path().join("main.m3u8");
-    std::fs::write(&main, super::main_playlist(&[(name, &index)])).unwrap();
+    std::fs::write(&main, super::main_playlist(&[(name, super::stream_inf(&index))])).unwrap();
     let pixels = |file: &Path| {
         let file = file.to_str().unwrap();
         run(
