@@ -1,1 +1,97 @@
 //! Configuration, wiring, commands and telemetry.
+
+mod cli;
+mod config;
+mod doctor;
+mod keys;
+mod output;
+mod owners;
+mod process;
+mod rooms;
+mod serve;
+mod telemetry;
+mod vehicle;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use config::{ConfigError, DataConfig, ServeConfig, WorkConfig, environment};
+use output::Output;
+
+/// Why a command failed. Its sentence is what a person reads; each says what to do where something helps.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Rooms(#[from] rooms::RoomsError),
+    #[error(transparent)]
+    Http(#[from] crate::http::HttpError),
+    #[error(transparent)]
+    Access(#[from] crate::access::AccessError),
+    #[error(transparent)]
+    Catalog(#[from] crate::catalog::CatalogError),
+    #[error(transparent)]
+    Client(#[from] dashvault_client::ClientError),
+    #[error(transparent)]
+    Keyring(#[from] dashvault_keys::provider::KeyringError),
+    #[error("{what}")]
+    File {
+        what: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// What the person asked for is not to be had; the sentence says why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    process::harden();
+    let output = Output { json: cli.json };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("dashvault: no threads can be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(carry_out(cli.command, output));
+    // Whatever still runs has had its time.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dashvault: {}", output::sentence(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn carry_out(command: Command, output: Output) -> Result<(), CommandError> {
+    let variables = &environment;
+    match command {
+        Command::Serve(args) => serve::serve(ServeConfig::read(&args, variables)?, output).await,
+        Command::Work(args) => serve::work(WorkConfig::read(&args, variables)?, output).await,
+        Command::Owner(command) => owners::run(command, output).await,
+        Command::Device(command) => vehicle::device(command, output).await,
+        Command::Upload(args) => vehicle::upload(args, output).await,
+        Command::Keys(command) => keys::run(command, output),
+        Command::Doctor(args) => doctor::run(WorkConfig::read(&args, variables)?, output).await,
+        Command::Migrate(args) => {
+            rooms::connect(&DataConfig::read(&args, variables)?)
+                .await?
+                .close()
+                .await;
+            output.tell(
+                &serde_json::json!({ "migrated": true }),
+                "The database's schema is up to date.",
+            );
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The command line: commands, flags and the environment variables that stand for them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::http::Cidr;
+
+/// An encrypted dashcam video vault.
+#[derive(Parser)]
+#[command(name = "dashvault", version, max_term_width = 110)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Print machine-readable lines of JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the vault: API, web pages, and the workers that prepare clips
+    Serve(ServeArgs),
+    /// Run workers only, beside a vault on the same database and object store
+    Work(WorkArgs),
+    /// Owners of clips
+    #[command(subcommand)]
+    Owner(OwnerCommand),
+    /// The vehicle's side: pair, make a token
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Upload files as a paired vehicle; goes on where an earlier try was cut
+    Upload(UploadArgs),
+    /// The keyring: what opens everything else
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Look at every part and say what is wrong and what helps
+    Doctor(WorkArgs),
+    /// Bring the database's schema up to date
+    Migrate(DataArgs),
+}
+
+/// Where the data are.
+#[derive(Args, Clone, Default)]
+pub(super) struct DataArgs {
+    /// Folder of everything that is kept (default: ./data)
+    #[arg(long, env = "DASHVAULT_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Configuration file (TOML); flags and DASHVAULT_* variables count for more
+    #[arg(long, env = "DASHVAULT_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Keyring file (default: DATA/keyring)
+    #[arg(long, env = "DASHVAULT_KEYRING", value_name = "FILE")]
+    pub(super) keyring: Option<PathBuf>,
+    /// Where the vault is reached from outside, for example https://vault.example.org; links are made of it
+    #[arg(long, env = "DASHVAULT_PUBLIC_URL", value_name = "URL")]
+    pub(super) public_url: Option<String>,
+}
+
+/// How workers run and what is logged.
+#[derive(Args, Clone, Default)]
+pub(super) struct WorkArgs {
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    /// The media worker (default: dashvault-worker beside this program)
+    #[arg(long, env = "DASHVAULT_WORKER", value_name = "FILE")]
+    pub(super) worker: Option<PathBuf>,
+    /// Run the media worker although this kernel cannot lock it in: a hostile clip then has this service's rights
+    #[arg(long, env = "DASHVAULT_ALLOW_UNSANDBOXED_WORKER", num_args = 0..=1, default_missing_value = "true")]
+    pub(super) allow_unsandboxed_worker: Option<bool>,
+    /// Clips prepared at the same time (default: by the number of cores)
+    #[arg(long, env = "DASHVAULT_TRANSCODES", value_name = "N")]
+    pub(super) transcodes: Option<usize>,
+    /// How the log is written
+    #[arg(long, env = "DASHVAULT_LOG_FORMAT", value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+    /// How much is logged of this service; dependencies tell warnings only
+    #[arg(long, env = "DASHVAULT_LOG", value_name = "LEVEL")]
+    pub(super) log: Option<LogLevel>,
+}
+
+#[derive(Args, Clone, Default)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) work: WorkArgs,
+    /// Address of the API and the pages (default: 127.0.0.1:8080)
+    #[arg(long, env = "DASHVAULT_LISTEN", value_name = "ADDRESS")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Address of /metrics, for the operator (default: 127.0.0.1:9090)
+    #[arg(long, env = "DASHVAULT_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub(super) admin_listen: Option<SocketAddr>,
+    /// Certificate chain (PEM), for TLS of the service's own
+    #[arg(long, env = "DASHVAULT_TLS_CERT", value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, env = "DASHVAULT_TLS_KEY", value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// Network of the proxy that ends TLS; only its Forwarded and X-Forwarded-For are believed. May be given again
+    #[arg(long, env = "DASHVAULT_BEHIND_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    pub(super) behind_proxy: Vec<Cidr>,
+    /// Keep the keyring beneath the data although the vault is reached from outside
+    #[arg(long, env = "DASHVAULT_KEYRING_BESIDE_DATA", num_args = 0..=1, default_missing_value = "true")]
+    pub(super) keyring_beside_data: Option<bool>,
+    /// The longest upload that is taken, in bytes (default and most: 64 GiB)
+    #[arg(long, env = "DASHVAULT_MAX_UPLOAD_BYTES", value_name = "BYTES")]
+    pub(super) max_upload_bytes: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum OwnerCommand {
+    /// Add an owner; prints an API token and a one-time sign-in link
+    Add {
+        /// The owner's address
+        #[arg(long)]
+        email: String,
+        /// The owner's name
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List owners
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Print a new one-time sign-in link
+    SignIn {
+        /// The owner's address
+        #[arg(long)]
+        email: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Erase an owner and everything the owner keeps; cannot be undone
+    Erase {
+        /// The owner's address
+        #[arg(long)]
+        email: String,
+        /// Really do it
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Pair this vehicle with the code its owner was shown
+    Pair {
+        /// Where the vault is reached
+        #[arg(long, value_name = "URL")]
+        server: String,
+        /// The pairing code
+        #[arg(long)]
+        code: String,
+        /// The device file to be made; it holds the vehicle's key
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Print a fresh short-lived token
+    Token {
+        /// The device file
+        #[arg(long, value_name = "FILE")]
+        device: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct UploadArgs {
+    /// Where the vault is reached (default: where the vehicle was paired)
+    #[arg(long, value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// The device file
+    #[arg(long, value_name = "FILE")]
+    pub(super) device: PathBuf,
+    /// Wait for the signed receipt, without which a file must be kept
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Tell a file's modification time as the time of recording
+    #[arg(long)]
+    pub(super) recorded_at_from_mtime: bool,
+    /// The camera's name, such as front
+    #[arg(long)]
+    pub(super) camera: Option<String>,
+    /// The kind of clip, such as event or routine
+    #[arg(long)]
+    pub(super) kind: Option<String>,
+    /// Give up after the vault was not reached for so many seconds (default: never)
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) give_up_after: Option<u64>,
+    /// What to upload
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a keyring; never overwrites one
+    Init {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Say which root keys there are
+    Status {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Write the keyring, sealed under a passphrase, to a file
+    Backup {
+        /// The backup to be made; keep it apart from the data
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Bring a keyring back from a backup; never overwrites one
+    Restore {
+        /// The backup
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct PassphraseArgs {
+    /// File whose first line is the passphrase; `-` is standard input. Without it the passphrase is asked for
+    #[arg(long, env = "DASHVAULT_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevel {
+    /// Somebody must look
+    Error,
+    /// And what may become so
+    Warn,
+    /// And every request and job
+    Info,
+    /// And what helps to find a defect
+    Debug,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_says_what_it_is() {
+        fn walk(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for flag in command.get_arguments() {
+                let known = ["help", "version"].contains(&flag.get_id().as_str());
+                assert!(
+                    known || flag.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    flag.get_id()
+                );
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,447 @@
+//! Configuration: a file, `DASHVAULT_*` variables and flags, composed into what each room has to know, and checked.
+//!
+//! Flags count for more than variables, these for more than the file. Every error says what to do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::cli::{DataArgs, LogFormat, LogLevel, ServeArgs, WorkArgs};
+use crate::http::{Cidr, PublicUrl, PublicUrlError, TlsFiles};
+use crate::{catalog, http, ingest, media, pipeline, store, vault};
+
+/// A piece of an upload ends after so long when the store is a folder; requests to an object store cost more.
+const PIECE_TIME_S3: Duration = Duration::from_secs(5);
+/// Where things are when nothing is said.
+const DATA: &str = "data";
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
+const REGION: &str = "us-east-1";
+
+/// What is wrong with a configuration, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigError {
+    #[error("the configuration file {} cannot be read: {source}", file.display())]
+    File { file: PathBuf, source: std::io::Error },
+    #[error("the configuration file {} is not right: {reason}", file.display())]
+    Format { file: PathBuf, reason: String },
+    #[error("{missing} is missing: an S3 store needs it; set the variable, or s3.{key} in the configuration file")]
+    S3 { missing: &'static str, key: &'static str },
+    #[error(
+        "DASHVAULT_DATABASE_URL is no PostgreSQL address: postgres://user:password@host/database is expected; leave it away for SQLite"
+    )]
+    Database,
+    #[error("give both --tls-cert and --tls-key, or neither")]
+    HalfTls,
+    #[error("give --tls-cert and --tls-key, or --behind-proxy: not both")]
+    TlsAndProxy,
+    #[error(
+        "the keyring {} lies beneath the data {}, and one backup of that folder would hold both locks and keys: put it \
+         elsewhere with --keyring FILE, or say --keyring-beside-data",
+        keyring.display(), data.display()
+    )]
+    KeyringBesideData { keyring: PathBuf, data: PathBuf },
+    #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
+    UploadTooLong,
+    #[error("--transcodes is at least 1")]
+    NoTranscodes,
+    #[error(transparent)]
+    PublicUrl(#[from] PublicUrlError),
+}
+
+/// The configuration file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    keyring: Option<PathBuf>,
+    public_url: Option<String>,
+    database_url: Option<String>,
+    s3: Option<S3File>,
+    worker: Option<PathBuf>,
+    allow_unsandboxed_worker: Option<bool>,
+    transcodes: Option<usize>,
+    log_format: Option<LogFormat>,
+    log: Option<LogLevel>,
+    listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    behind_proxy: Option<Vec<String>>,
+    keyring_beside_data: Option<bool>,
+    max_upload_bytes: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct S3File {
+    endpoint: Option<String>,
+    region: Option<String>,
+    bucket: Option<String>,
+    staging_bucket: Option<String>,
+    keyplane_bucket: Option<String>,
+    access_key_id: Option<String>,
+    secret_access_key: Option<String>,
+}
+
+/// Where the data are, for every command that needs them.
+pub(super) struct DataConfig {
+    pub(super) data: PathBuf,
+    pub(super) vault: vault::Config,
+    pub(super) catalog: catalog::Config,
+    pub(super) store: store::Config,
+    /// Only if it was configured.
+    pub(super) public_url: Option<PublicUrl>,
+}
+
+/// For the commands that run workers.
+pub(super) struct WorkConfig {
+    pub(super) data: DataConfig,
+    pub(super) media: media::Config,
+    pub(super) pipeline: pipeline::Config,
+    pub(super) log_format: LogFormat,
+    pub(super) log: LogLevel,
+}
+
+/// For the service.
+pub(super) struct ServeConfig {
+    pub(super) work: WorkConfig,
+    pub(super) http: http::Config,
+    pub(super) ingest: ingest::Config,
+}
+
+/// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's variables.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl DataConfig {
+    pub(super) fn read(args: &DataArgs, variables: Variables<'_>) -> Result<Self, ConfigError> {
+        Self::compose(args, &File::read(args)?, variables)
+    }
+
+    fn compose(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<Self, ConfigError> {
+        let data = args.data.clone().or(file.data.clone()).unwrap_or_else(|| DATA.into());
+        let keyring = args
+            .keyring
+            .clone()
+            .or(file.keyring.clone())
+            .unwrap_or_else(|| data.join("keyring"));
+        let catalog = match variables("DASHVAULT_DATABASE_URL").or(file.database_url.clone()) {
+            None => catalog::Config::Sqlite {
+                dir: data.join("catalogue"),
+            },
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                catalog::Config::Postgres { url }
+            }
+            Some(_) => return Err(ConfigError::Database),
+        };
+        let public_url = args.public_url.clone().or(file.public_url.clone());
+        Ok(Self {
+            store: store_config(&data, file.s3.as_ref(), variables)?,
+            vault: vault::Config { keyring },
+            catalog,
+            public_url: public_url.as_deref().map(PublicUrl::parse).transpose()?,
+            data,
+        })
+    }
+}
+
+impl WorkConfig {
+    pub(super) fn read(args: &WorkArgs, variables: Variables<'_>) -> Result<Self, ConfigError> {
+        Self::compose(args, &File::read(&args.data)?, variables)
+    }
+
+    fn compose(args: &WorkArgs, file: &File, variables: Variables<'_>) -> Result<Self, ConfigError> {
+        let mut pipeline = pipeline::Config::default();
+        if let Some(transcodes) = args.transcodes.or(file.transcodes) {
+            if transcodes == 0 {
+                return Err(ConfigError::NoTranscodes);
+            }
+            pipeline.transcodes = transcodes;
+        }
+        Ok(Self {
+            data: DataConfig::compose(&args.data, file, variables)?,
+            media: media::Config {
+                worker: args.worker.clone().or(file.worker.clone()),
+                allow_unsandboxed: args
+                    .allow_unsandboxed_worker
+                    .or(file.allow_unsandboxed_worker)
+                    .unwrap_or(false),
+            },
+            pipeline,
+            log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
+            log: args.log.or(file.log).unwrap_or(LogLevel::Info),
+        })
+    }
+}
+
+impl ServeConfig {
+    pub(super) fn read(args: &ServeArgs, variables: Variables<'_>) -> Result<Self, ConfigError> {
+        Self::compose(args, &File::read(&args.work.data)?, variables)
+    }
+
+    fn compose(args: &ServeArgs, file: &File, variables: Variables<'_>) -> Result<Self, ConfigError> {
+        let work = WorkConfig::compose(&args.work, file, variables)?;
+        let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
+        let certificate = args.tls_cert.clone().or(file.tls_cert.clone());
+        let key = args.tls_key.clone().or(file.tls_key.clone());
+        let tls = match (certificate, key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            _ => return Err(ConfigError::HalfTls),
+        };
+        let proxies = if args.behind_proxy.is_empty() {
+            file.proxies(args)?
+        } else {
+            args.behind_proxy.clone()
+        };
+        if tls.is_some() && !proxies.is_empty() {
+            return Err(ConfigError::TlsAndProxy);
+        }
+        let beside = args.keyring_beside_data.or(file.keyring_beside_data).unwrap_or(false);
+        if !listen.ip().is_loopback() && !beside {
+            require_keyring_elsewhere(&work.data.vault.keyring, &work.data.data)?;
+        }
+        let mut ingest = ingest::Config::default();
+        if let Some(most) = args.max_upload_bytes.or(file.max_upload_bytes) {
+            if most > ingest.max_upload_bytes {
+                return Err(ConfigError::UploadTooLong);
+            }
+            ingest.max_upload_bytes = most;
+        }
+        if matches!(work.data.store, store::Config::S3(_)) {
+            ingest.piece_time = PIECE_TIME_S3;
+        }
+        let http = http::Config {
+            listen,
+            admin_listen: Some(args.admin_listen.or(file.admin_listen).unwrap_or(ADMIN_LISTEN)),
+            public_url: work.data.public_url.clone(),
+            tls,
+            proxies,
+        };
+        Ok(Self { work, http, ingest })
+    }
+}
+
+impl File {
+    fn read(args: &DataArgs) -> Result<Self, ConfigError> {
+        let Some(path) = &args.config else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            file: path.clone(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Format {
+            file: path.clone(),
+            // The whole error shows the line that is wrong, which may hold a password.
+            reason: match error.span() {
+                Some(span) => {
+                    let line = text[..span.start.min(text.len())].lines().count().max(1);
+                    format!("line {line}: {}", error.message())
+                }
+                None => error.message().to_owned(),
+            },
+        })
+    }
+
+    fn proxies(&self, args: &ServeArgs) -> Result<Vec<Cidr>, ConfigError> {
+        let texts = self.behind_proxy.iter().flatten();
+        texts
+            .map(|text| {
+                text.parse()
+                    .map_err(|error: crate::http::CidrError| ConfigError::Format {
+                        file: args.work.data.config.clone().unwrap_or_default(),
+                        reason: format!("behind_proxy: {error}"),
+                    })
+            })
+            .collect()
+    }
+}
+
+fn store_config(data: &Path, file: Option<&S3File>, variables: Variables<'_>) -> Result<store::Config, ConfigError> {
+    let none = S3File::default();
+    let in_file = file.unwrap_or(&none);
+    let endpoint = variables("DASHVAULT_S3_ENDPOINT").or(in_file.endpoint.clone());
+    let bucket = variables("DASHVAULT_S3_BUCKET").or(in_file.bucket.clone());
+    if endpoint.is_none() && bucket.is_none() {
+        return Ok(store::Config::Folder { dir: data.to_owned() });
+    }
+    let need = |value: Option<String>, missing, key| value.ok_or(ConfigError::S3 { missing, key });
+    let either = |name: &str, in_file: &Option<String>| variables(name).or(in_file.clone());
+    Ok(store::Config::S3(store::S3 {
+        endpoint,
+        region: either("DASHVAULT_S3_REGION", &in_file.region).unwrap_or_else(|| REGION.to_owned()),
+        data_bucket: need(bucket, "DASHVAULT_S3_BUCKET", "bucket")?,
+        staging_bucket: need(
+            either("DASHVAULT_S3_STAGING_BUCKET", &in_file.staging_bucket),
+            "DASHVAULT_S3_STAGING_BUCKET",
+            "staging_bucket",
+        )?,
+        keyplane_bucket: need(
+            either("DASHVAULT_S3_KEYPLANE_BUCKET", &in_file.keyplane_bucket),
+            "DASHVAULT_S3_KEYPLANE_BUCKET",
+            "keyplane_bucket",
+        )?,
+        access_key_id: need(
+            either("DASHVAULT_S3_ACCESS_KEY_ID", &in_file.access_key_id),
+            "DASHVAULT_S3_ACCESS_KEY_ID",
+            "access_key_id",
+        )?,
+        secret_access_key: need(
+            either("DASHVAULT_S3_SECRET_ACCESS_KEY", &in_file.secret_access_key),
+            "DASHVAULT_S3_SECRET_ACCESS_KEY",
+            "secret_access_key",
+        )?,
+    }))
+}
+
+fn require_keyring_elsewhere(keyring: &Path, data: &Path) -> Result<(), ConfigError> {
+    let whole = |path: &Path| {
+        // The file may not be there yet; its folder, or the folder above, is.
+        let mut known = path.to_owned();
+        let mut rest = PathBuf::new();
+        loop {
+            if let Ok(found) = known.canonicalize() {
+                return found.join(rest);
+            }
+            let Some(name) = known.file_name() else {
+                return std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            };
+            rest = if rest.as_os_str().is_empty() {
+                name.into()
+            } else {
+                Path::new(name).join(rest)
+            };
+            known = match known.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+                _ => PathBuf::from("."),
+            };
+        }
+    };
+    if whole(keyring).starts_with(whole(data)) {
+        return Err(ConfigError::KeyringBesideData {
+            keyring: keyring.to_owned(),
+            data: data.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn with(variables: &[(&str, &str)], args: &ServeArgs) -> Result<ServeConfig, ConfigError> {
+        let map: HashMap<String, String> = variables
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        ServeConfig::read(args, &|name| map.get(name).cloned())
+    }
+
+    fn from_file(text: &str) -> Result<ServeConfig, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("vault.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut args = ServeArgs::default();
+        args.work.data.config = Some(file);
+        with(&[], &args)
+    }
+
+    #[test]
+    fn nothing_said_is_a_vault_on_loopback_in_a_folder() {
+        let config = with(&[], &ServeArgs::default()).unwrap();
+        assert_eq!(config.http.listen, LISTEN);
+        assert_eq!(config.work.data.vault.keyring, Path::new("data/keyring"));
+        assert!(matches!(config.work.data.store, store::Config::Folder { .. }));
+        assert!(matches!(config.work.data.catalog, catalog::Config::Sqlite { .. }));
+    }
+
+    #[test]
+    fn a_flag_counts_for_more_than_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("vault.toml");
+        std::fs::write(&file, "data = \"/in/file\"\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        let mut args = ServeArgs::default();
+        args.work.data.config = Some(file);
+        args.listen = Some("127.0.0.1:2".parse().unwrap());
+        let config = with(&[], &args).unwrap();
+        assert_eq!(config.http.listen.port(), 2);
+        assert_eq!(config.work.data.data, Path::new("/in/file"));
+    }
+
+    #[test]
+    fn the_variables_of_the_compose_file_make_an_s3_vault() {
+        let variables = [
+            ("DASHVAULT_DATABASE_URL", "postgres://vault:p@database/vault"),
+            ("DASHVAULT_S3_ENDPOINT", "http://objects:8333"),
+            ("DASHVAULT_S3_BUCKET", "data"),
+            ("DASHVAULT_S3_STAGING_BUCKET", "staging"),
+            ("DASHVAULT_S3_KEYPLANE_BUCKET", "keyplane"),
+            ("DASHVAULT_S3_ACCESS_KEY_ID", "id"),
+            ("DASHVAULT_S3_SECRET_ACCESS_KEY", "secret"),
+        ];
+        let config = with(&variables, &ServeArgs::default()).unwrap();
+        assert!(matches!(config.work.data.store, store::Config::S3(s3) if s3.staging_bucket == "staging"));
+        assert!(matches!(config.work.data.catalog, catalog::Config::Postgres { .. }));
+        assert_eq!(config.ingest.piece_time, PIECE_TIME_S3);
+        for left_out in 2..variables.len() {
+            let mut some = variables.to_vec();
+            let (name, _) = some.remove(left_out);
+            let error = with(&some, &ServeArgs::default()).err().unwrap().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_by_its_line_and_never_by_its_words() {
+        let error = from_file("listen = \"127.0.0.1:1\"\ndatabase_ulr = \"postgres://u:secret@h/d\"\n")
+            .err()
+            .unwrap();
+        let text = error.to_string();
+        assert!(text.contains("line 2") && !text.contains("secret"), "{text}");
+        let error = from_file("database_url = \"mysql://u:secret@h/d\"\n")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("PostgreSQL") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn beyond_loopback_the_keyring_lies_elsewhere_or_somebody_said_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut args = ServeArgs {
+            listen: Some("0.0.0.0:8080".parse().unwrap()),
+            ..ServeArgs::default()
+        };
+        args.work.data.data = Some(dir.path().join("data"));
+        assert!(matches!(with(&[], &args), Err(ConfigError::KeyringBesideData { .. })));
+        args.work.data.keyring = Some(dir.path().join("data/../data/deep/keyring"));
+        assert!(matches!(with(&[], &args), Err(ConfigError::KeyringBesideData { .. })));
+        args.work.data.keyring = Some(dir.path().join("keys/keyring"));
+        assert!(with(&[], &args).is_ok());
+        args.work.data.keyring = None;
+        args.keyring_beside_data = Some(true);
+        assert!(with(&[], &args).is_ok());
+    }
+
+    #[test]
+    fn half_a_tls_and_two_ends_of_tls_are_refused() {
+        let mut args = ServeArgs {
+            tls_cert: Some("c".into()),
+            ..ServeArgs::default()
+        };
+        assert!(matches!(with(&[], &args), Err(ConfigError::HalfTls)));
+        args.tls_key = Some("k".into());
+        args.behind_proxy = vec!["10.0.0.0/8".parse().unwrap()];
+        assert!(matches!(with(&[], &args), Err(ConfigError::TlsAndProxy)));
+    }
+}

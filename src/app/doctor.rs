@@ -1,0 +1,90 @@
+//! `dashvault doctor`: looks at every part and says what is wrong and what helps.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use dashvault_keys::provider::{Keyring, RootKey as _};
+use serde_json::json;
+
+use super::CommandError;
+use super::config::WorkConfig;
+use super::output::{Output, sentence};
+use super::rooms;
+use crate::media::Media;
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// What a look found.
+enum Found {
+    Well(String),
+    Wrong(String),
+}
+
+pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), CommandError> {
+    let mut wrong = 0;
+    let mut tell = |part: &str, found: Found| {
+        let (word, text) = match &found {
+            Found::Well(text) => ("ok", text),
+            Found::Wrong(text) => {
+                wrong += 1;
+                ("wrong", text)
+            }
+        };
+        output.tell(
+            &json!({ "part": part, "state": word, "detail": text }),
+            &format!("{part:<10} {word:<6} {text}"),
+        );
+    };
+    tell("folder", private(&config.data.data));
+    tell("keyring", keyring(&config.data.vault.keyring));
+    let catalog = rooms::connect(&config.data).await;
+    tell("catalogue", found(&catalog, "answers, its schema is up to date"));
+    let store = Store::open(&config.data.store).await;
+    tell("store", found(&store, "answers"));
+    if let (Ok(catalog), Ok(store)) = (catalog, store) {
+        let clock = std::sync::Arc::new(crate::model::SystemClock);
+        let vault = Vault::open(&config.data.vault, catalog.clone(), store, clock).await;
+        tell("vault", found(&vault, "the keyring opens what is stored here"));
+        catalog.close().await;
+    }
+    let media = Media::new(config.media);
+    tell("worker", found(&media.self_test().await, "runs, locked in"));
+    match wrong {
+        0 => Ok(()),
+        n => Err(CommandError::Refused(format!(
+            "{n} of the parts above need somebody to look"
+        ))),
+    }
+}
+
+fn found<T, E: std::error::Error + 'static>(answer: &Result<T, E>, well: &str) -> Found {
+    match answer {
+        Ok(_) => Found::Well(well.to_owned()),
+        Err(error) => Found::Wrong(sentence(error)),
+    }
+}
+
+fn private(folder: &Path) -> Found {
+    match std::fs::metadata(folder) {
+        Err(error) => Found::Wrong(format!("{}: {error}; `dashvault serve` makes it", folder.display())),
+        Ok(about) if about.permissions().mode() & 0o077 != 0 => {
+            Found::Wrong(format!("others can look into {}: chmod 700", folder.display()))
+        }
+        Ok(_) => Found::Well(folder.display().to_string()),
+    }
+}
+
+fn keyring(path: &Path) -> Found {
+    match Keyring::open(path) {
+        Ok(keyring) => {
+            let state = keyring.state();
+            Found::Well(format!(
+                "{}: epoch {}, version {}",
+                path.display(),
+                state.epoch,
+                state.version
+            ))
+        }
+        Err(error) => Found::Wrong(sentence(&error)),
+    }
+}

@@ -1,0 +1,97 @@
+//! `dashvault owner`: works beside a running service, on the same database.
+
+use serde_json::json;
+
+use super::CommandError;
+use super::cli::{DataArgs, OwnerCommand};
+use super::config::{DataConfig, environment};
+use super::output::Output;
+use super::rooms::{self, NewVault, Rooms};
+use super::serve::noted_url;
+use crate::access::AccessError;
+use crate::library::Time;
+
+/// Where a vault is reached of which nothing is known.
+const USUAL_URL: &str = "http://127.0.0.1:8080";
+
+pub(super) async fn run(command: OwnerCommand, output: Output) -> Result<(), CommandError> {
+    match command {
+        OwnerCommand::Add { email, name, data } => {
+            let (config, rooms) = open(&data).await?;
+            let added = rooms.access.add_owner(&email, name.as_deref()).await?;
+            let url = sign_in_url(&config, &added.sign_in.token);
+            output.tell(
+                &json!({ "owner_id": added.owner, "token": added.token, "sign_in_url": url }),
+                &format!(
+                    "Added the owner {}.\n  API token, shown once:  {}\n  Sign in once:           {url}",
+                    added.owner, added.token
+                ),
+            );
+            rooms.catalog.close().await;
+        }
+        OwnerCommand::List { data } => {
+            let (_, rooms) = open(&data).await?;
+            for owner in rooms.access.owners().await? {
+                let name = owner.name.clone().unwrap_or_default();
+                output.tell(
+                    &json!({ "owner_id": owner.id, "email": owner.email, "name": owner.name, "created_at": Time(owner.created_at) }),
+                    format!("{}  {}  {name}", owner.id, owner.email).trim_end(),
+                );
+            }
+            rooms.catalog.close().await;
+        }
+        OwnerCommand::SignIn { email, data } => {
+            let (config, rooms) = open(&data).await?;
+            let made = rooms
+                .access
+                .make_sign_in(&email)
+                .await
+                .map_err(|e| unknown(e, &email))?;
+            let url = sign_in_url(&config, &made.token);
+            output.tell(
+                &json!({ "sign_in_url": url, "expires_at": Time(made.expires_at) }),
+                &format!("Sign in once: {url}"),
+            );
+            rooms.catalog.close().await;
+        }
+        OwnerCommand::Erase { email, yes, data } => {
+            let (_, rooms) = open(&data).await?;
+            let owner = rooms.access.find_owner(&email).await?;
+            let owner = owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {email}")))?;
+            if !yes {
+                return Err(CommandError::Refused(format!(
+                    "this erases {email} and every clip of theirs, for good: say --yes if that is meant"
+                )));
+            }
+            rooms.access.erase_owner(owner).await?;
+            output.tell(
+                &json!({ "owner_id": owner, "erasing": true }),
+                "The owner can no longer sign in; a running vault erases the clips now.",
+            );
+            rooms.catalog.close().await;
+        }
+    }
+    Ok(())
+}
+
+async fn open(args: &DataArgs) -> Result<(DataConfig, Rooms), CommandError> {
+    let config = DataConfig::read(args, &environment)?;
+    let rooms = rooms::open(&config, NewVault::Refuse).await?;
+    Ok((config, rooms))
+}
+
+/// As configured, else as the service beside said it is reached.
+fn sign_in_url(config: &DataConfig, token: &str) -> String {
+    let base = match &config.public_url {
+        Some(url) => url.as_str().to_owned(),
+        None => noted_url(&config.data).unwrap_or_else(|| USUAL_URL.to_owned()),
+    };
+    format!("{base}/sign-in#{token}")
+}
+
+fn unknown(error: AccessError, email: &str) -> CommandError {
+    match error {
+        AccessError::NotFound => CommandError::Refused(format!("there is no owner {email}")),
+        other => other.into(),
+    }
+}

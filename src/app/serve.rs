@@ -1,0 +1,245 @@
+//! The service: everything wired, started, watched and ended in order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::config::{ServeConfig, WorkConfig};
+use super::output::{Output, sentence};
+use super::rooms::{self, NewVault, Rooms};
+use super::{CommandError, telemetry};
+use crate::app::cli::LogFormat;
+use crate::catalog::Catalog;
+use crate::http::{self, PartState, Readiness, Server};
+use crate::ingest::Ingest;
+use crate::media::Media;
+use crate::pipeline::Pipeline;
+use crate::vault::Vault;
+
+/// Uploads that nobody goes on with are looked for this often; they live for a week.
+const UPLOAD_SWEEP: Duration = Duration::from_secs(120);
+/// A look at every part costs a few requests to store and database: one in this time serves everybody who asks.
+const LOOK: Duration = Duration::from_secs(1);
+/// A part that does not answer by then is not ready.
+const LOOK_TIME: Duration = Duration::from_secs(5);
+/// How long jobs and writers may take to give back what they hold when the service ends.
+const DRAIN: Duration = Duration::from_secs(15);
+/// The note in the data folder that tells commands beside the service where it is reached.
+const URL_NOTE: &str = "public-url";
+
+/// `dashvault serve`.
+pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), CommandError> {
+    begin_log(&config.work, output);
+    // Before anything is made or opened: what is wrong with addresses or TLS.
+    let server = Server::bind(config.http)?;
+    let rooms = rooms::open(&config.work.data, NewVault::Make).await?;
+    let media = Arc::new(Media::new(config.work.media));
+    let worker = worker_state(&media).await?;
+    let ingest = Ingest::new(
+        config.ingest,
+        rooms.vault.clone(),
+        rooms.catalog.clone(),
+        rooms.audit.clone(),
+        rooms.clock.clone(),
+    );
+    match ingest.recover().await {
+        Ok(0) => {}
+        Ok(count) => info!(count, "completed uploads whose bytes had all arrived before a crash"),
+        Err(error) => warn!(
+            causes = sentence(&error),
+            "uploads could not be recovered now; their clients will ask again"
+        ),
+    }
+    note_url(&config.work.data.data, server.public_url().as_str());
+
+    let ending = CancellationToken::new();
+    let jobs_end = CancellationToken::new();
+    let jobs = start_pipeline(config.work.pipeline, media, &rooms, jobs_end.clone());
+    let sweeping = tokio::spawn(sweep_uploads(ingest.clone(), ending.clone()));
+    tokio::spawn(end_on_signal(ending.clone()));
+    // Writers end as soon as bodies do, so that their requests can be answered.
+    let draining = tokio::spawn({
+        let (ingest, ending) = (ingest.clone(), ending.clone());
+        async move {
+            ending.cancelled().await;
+            ingest.shut_down().await;
+        }
+    });
+    let face = http::Rooms {
+        access: rooms.access.clone(),
+        audit: rooms.audit.clone(),
+        ingest,
+        library: rooms.library.clone(),
+        clock: rooms.clock.clone(),
+    };
+    let readiness = readiness(rooms.catalog.clone(), rooms.vault.clone(), worker);
+    let served = server.run(face, readiness, ending.clone()).await;
+    ending.cancel();
+    jobs_end.cancel();
+    for (what, task) in [("writers", draining), ("jobs", jobs), ("sweep", sweeping)] {
+        if tokio::time::timeout(DRAIN, task).await.is_err() {
+            warn!(
+                what,
+                "did not end in time; what they held is taken up again at the next start"
+            );
+        }
+    }
+    rooms.catalog.close().await;
+    info!("the vault has ended");
+    Ok(served?)
+}
+
+/// `dashvault work`.
+pub(super) async fn work(config: WorkConfig, output: Output) -> Result<(), CommandError> {
+    begin_log(&config, output);
+    let rooms = rooms::open(&config.data, NewVault::Refuse).await?;
+    let media = Arc::new(Media::new(config.media));
+    worker_state(&media).await?;
+    let ending = CancellationToken::new();
+    tokio::spawn(end_on_signal(ending.clone()));
+    info!("workers are waiting for clips");
+    let jobs = start_pipeline(config.pipeline, media, &rooms, ending.clone());
+    ending.cancelled().await;
+    if tokio::time::timeout(DRAIN, jobs).await.is_err() {
+        warn!("jobs did not end in time; another node takes them up");
+    }
+    rooms.catalog.close().await;
+    info!("the workers have ended");
+    Ok(())
+}
+
+/// Where a service that uses this data folder said it is reached.
+pub(super) fn noted_url(data: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(data.join(URL_NOTE)).ok()?;
+    let url = text.trim();
+    (!url.is_empty()).then(|| url.to_owned())
+}
+
+fn begin_log(config: &WorkConfig, output: Output) {
+    let format = if output.json {
+        LogFormat::Json
+    } else {
+        config.log_format
+    };
+    telemetry::start(format, config.log);
+}
+
+/// The worker tries its own sandbox once; without one the service does not start unless it was told to.
+async fn worker_state(media: &Media) -> Result<Option<String>, CommandError> {
+    match media.self_test().await {
+        Ok(()) => Ok(None),
+        Err(error) => Err(CommandError::Refused(format!(
+            "the media worker cannot be used: {}",
+            sentence(&error)
+        ))),
+    }
+}
+
+fn start_pipeline(
+    config: crate::pipeline::Config,
+    media: Arc<Media>,
+    rooms: &Rooms,
+    ending: CancellationToken,
+) -> JoinHandle<()> {
+    let pipeline = Pipeline::new(
+        config,
+        media,
+        rooms.vault.clone(),
+        rooms.catalog.clone(),
+        rooms.audit.clone(),
+        rooms.clock.clone(),
+    );
+    tokio::spawn(async move { pipeline.run(ending).await })
+}
+
+async fn sweep_uploads(ingest: Ingest, ending: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = ending.cancelled() => return,
+            () = tokio::time::sleep(UPLOAD_SWEEP) => {}
+        }
+        match ingest.sweep().await {
+            Ok(swept) if swept.expired > 0 => info!(expired = swept.expired, "ended uploads that nobody went on with"),
+            Ok(_) => {}
+            Err(error) => warn!(causes = sentence(&error), "uploads could not be swept now"),
+        }
+    }
+}
+
+/// SIGTERM and Ctrl-C end the service in order; a second one ends it at once.
+async fn end_on_signal(ending: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        error!("signals cannot be received: only SIGKILL ends this process");
+        return;
+    };
+    for turn in 0.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if turn > 0 {
+            std::process::exit(130);
+        }
+        info!("ending: no new connections are taken");
+        ending.cancel();
+    }
+}
+
+/// Every part that must answer, looked at afresh at most once a second.
+fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readiness {
+    let last: Arc<Mutex<Option<(Instant, Vec<PartState>)>>> = Arc::default();
+    Arc::new(move || {
+        let (catalog, vault, worker, last) = (catalog.clone(), vault.clone(), worker.clone(), last.clone());
+        Box::pin(async move {
+            let mut last = last.lock().await;
+            if let Some((at, parts)) = &*last
+                && at.elapsed() < LOOK
+            {
+                return parts.clone();
+            }
+            let asked_catalog = tokio::time::timeout(LOOK_TIME, catalog.ping());
+            let asked_vault = tokio::time::timeout(LOOK_TIME, vault.ready());
+            let (catalog, vault) = tokio::join!(asked_catalog, asked_vault);
+            // What exactly is wrong stands in the log; outside it is nobody's business.
+            let told = |name, fault: Option<String>| {
+                if let Some(causes) = &fault {
+                    warn!(part = name, causes, "a part is not ready");
+                }
+                PartState {
+                    name,
+                    fault: fault.map(|_| "does not answer".to_owned()),
+                }
+            };
+            let parts = vec![
+                told("catalogue", fault(catalog)),
+                told("vault", fault(vault)),
+                told("worker", worker),
+            ];
+            *last = Some((Instant::now(), parts.clone()));
+            parts
+        })
+    })
+}
+
+fn fault<E: std::error::Error + 'static>(answer: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Option<String> {
+    match answer {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(sentence(&error)),
+        Err(_) => Some("no answer in time".to_owned()),
+    }
+}
+
+fn note_url(data: &Path, url: &str) {
+    let path: PathBuf = data.join(URL_NOTE);
+    // Only a convenience of the commands beside the service.
+    if let Err(error) = std::fs::write(&path, format!("{url}\n")) {
+        warn!(%error, "the public URL could not be noted; `owner add` needs --public-url");
+    }
+}

@@ -1,0 +1,109 @@
+//! `dashvault device` and `dashvault upload`: the vehicle's side, over the network like any other.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use dashvault_client::{Client, Device, Options, Progress, Stage};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::CommandError;
+use super::cli::{DeviceCommand, UploadArgs};
+use super::output::Output;
+
+pub(super) async fn device(command: DeviceCommand, output: Output) -> Result<(), CommandError> {
+    begin();
+    match command {
+        DeviceCommand::Pair { server, code, out } => {
+            let device = dashvault_client::pair(&server, &code, &out).await?;
+            output.tell(
+                &json!({ "device_id": device.id(), "file": out }),
+                &format!("Paired as {}; the vehicle's key is in {}.", device.id(), out.display()),
+            );
+        }
+        DeviceCommand::Token { device } => {
+            let token = Device::load(&device)?.token();
+            output.tell(&json!({ "token": token }), &token);
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn upload(args: UploadArgs, output: Output) -> Result<(), CommandError> {
+    begin();
+    let client = Client::new(Device::load(&args.device)?, args.server.as_deref())?;
+    let options = Options {
+        wait: args.wait,
+        recorded_at_from_mtime: args.recorded_at_from_mtime,
+        camera: args.camera,
+        kind: args.kind,
+        give_up_after: args.give_up_after.map(Duration::from_secs),
+    };
+    for file in &args.files {
+        let bar = bar();
+        let name = file
+            .file_name()
+            .unwrap_or(file.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        let uploaded = client
+            .upload(file, &options, |progress| show(&bar, &name, progress))
+            .await;
+        bar.finish_and_clear();
+        let uploaded = uploaded?;
+        let receipt = match (&uploaded.receipt, args.wait) {
+            (Some(_), _) => "sealed, its receipt verified",
+            (None, true) => "sealed",
+            (None, false) => "arrived; keep the file until its receipt",
+        };
+        output.tell(
+            &json!({
+                "file": uploaded.file, "clip_id": uploaded.clip_id, "bytes": uploaded.bytes,
+                "sha256": uploaded.sha256, "receipt": uploaded.receipt,
+            }),
+            &format!(
+                "{}: {} ({} bytes, {receipt})",
+                file.display(),
+                uploaded.clip_id,
+                uploaded.bytes
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// TLS needs a provider of ciphers before the first connection.
+fn begin() {
+    // Another part of the process may have put it in already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A bar for people; programs and log files get none.
+fn bar() -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let template = "{prefix:.dim} {msg} [{wide_bar:.cyan/blue}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, name: &str, progress: Progress) {
+    let word = match progress.stage {
+        Stage::Hashing => "reading",
+        Stage::Sending => "sending",
+        Stage::Pausing => "waiting for the link",
+        Stage::Sealing => "being sealed",
+    };
+    if bar.prefix() != word {
+        bar.set_prefix(word);
+        bar.set_message(name.to_owned());
+    }
+    bar.set_length(progress.total);
+    bar.set_position(progress.bytes);
+}
