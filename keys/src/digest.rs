@@ -91,9 +91,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 
 /// HKDF-SHA256 (RFC 5869), extract and expand, to 32 bytes; `info` is given in parts that are read as one.
 pub(crate) fn derive(ikm: &Secret32, salt: &[u8], info: &[&[u8]]) -> Secret32 {
-    let mut bytes = [0; 32];
-    derive_into(ikm.expose(), salt, info, &mut bytes);
-    Secret32::from_bytes(bytes)
+    Secret32::filled(|bytes| derive_into(ikm.expose(), salt, info, bytes))
 }
 
 /// As [`derive`], for what is no secret (a commitment).

@@ -16,14 +16,21 @@ pub struct Secret32(Box<[u8; 32]>);
 impl Secret32 {
     /// 32 bytes from the operating system.
     pub fn make_random() -> Self {
-        let mut bytes = Box::new([0; 32]);
-        SystemRandom::new()
-            .fill(&mut *bytes)
-            .expect("the operating system gives random bytes");
-        Self(bytes)
+        Self::filled(|bytes| {
+            SystemRandom::new()
+                .fill(bytes)
+                .expect("the operating system gives random bytes");
+        })
     }
 
-    /// Takes over 32 bytes; the argument is erased.
+    /// What `fill` writes, straight to the place where it will be erased.
+    pub(crate) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+        let mut secret = Self(Box::new([0; 32]));
+        fill(&mut secret.0);
+        secret
+    }
+
+    /// Copies 32 bytes. The caller's own copy is the caller's to erase.
     pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
         let secret = Self(Box::new(bytes));
         bytes.zeroize();
@@ -35,12 +42,10 @@ impl Secret32 {
     /// # Errors
     /// When the slice has another length.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, WrongLength> {
-        let mut secret = Self(Box::new([0; 32]));
         if bytes.len() != 32 {
             return Err(WrongLength(bytes.len()));
         }
-        secret.0.copy_from_slice(bytes);
-        Ok(secret)
+        Ok(Self::filled(|secret| secret.copy_from_slice(bytes)))
     }
 
     /// The bytes themselves.

@@ -1,0 +1,123 @@
+//! A secret file on disk: readable by its owner alone, whole or not there, never overwritten by accident.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use zeroize::Zeroizing;
+
+use super::KeyringError;
+use crate::digest::random;
+
+/// Reads a file of at most `limit` bytes that nobody but its owner may read.
+///
+/// A link is followed, as secrets that a cluster mounts are links; what counts is the file that was opened.
+pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let mut file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
+        _ => KeyringError::Io(error),
+    })?;
+    let about = file.metadata()?;
+    let mode = about.mode() & 0o7777;
+    if !about.is_file() || !matches!(mode, 0o600 | 0o400) {
+        return Err(KeyringError::Permissions {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    if about.len() > limit as u64 {
+        return Err(KeyringError::Damaged(path.to_owned()));
+    }
+    // In full at once: a growing vector would leave copies behind.
+    let mut bytes = Zeroizing::new(vec![0; about.len() as usize]);
+    file.read_exact(&mut bytes).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => KeyringError::Damaged(path.to_owned()),
+        _ => KeyringError::Io(error),
+    })?;
+    Ok(bytes)
+}
+
+/// Makes a new file: written whole under another name, then given its name, which must be free.
+///
+/// A hard link gives the name, not a rename: a rename would replace what another process made in between.
+pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
+    let half = beside(path, &format!("new-{}", HEXLOWER.encode(&random::<8>())));
+    let made = write_half(&half, bytes).and_then(|()| fs::hard_link(&half, path));
+    // The half file goes in any case; the first error is the one to tell.
+    let gone = fs::remove_file(&half);
+    match made {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(KeyringError::Exists(path.to_owned())),
+        Err(error) => return Err(error.into()),
+        Ok(()) => gone?,
+    }
+    Ok(sync_folder(path)?)
+}
+
+/// A change of a file, alone while it lasts: the half file is its lock.
+pub(super) struct Replacement<'a> {
+    path: &'a Path,
+    half: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl<'a> Replacement<'a> {
+    /// Takes the lock.
+    pub fn begin(path: &'a Path) -> Result<Self, KeyringError> {
+        let half = beside(path, "change");
+        match open_half(&half) {
+            Ok(file) => Ok(Self {
+                path,
+                half,
+                file,
+                renamed: false,
+            }),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(KeyringError::Busy(half)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts the new bytes in place of the old ones; after an error the old ones may still be there.
+    pub fn commit(mut self, bytes: &[u8]) -> Result<(), KeyringError> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        fs::rename(&self.half, self.path)?;
+        self.renamed = true;
+        Ok(sync_folder(self.path)?)
+    }
+}
+
+impl Drop for Replacement<'_> {
+    fn drop(&mut self) {
+        // After a rename the name is free and may be another process's lock already; after a failure it is ours and must go.
+        if !self.renamed {
+            let _ = fs::remove_file(&self.half);
+        }
+    }
+}
+
+fn open_half(half: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(half)
+}
+
+fn write_half(half: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = open_half(half)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// The name is durable only once the folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
