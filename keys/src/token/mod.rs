@@ -11,4 +11,6 @@ pub use device::{
     sign_device_token,
 };
 pub use link::{LinkSigner, LinkToken, LinkVerifier};
-pub use pairing::{make_pairing_code, pairing_code_hash, sign_pairing_proof, verify_pairing_proof};
+pub use pairing::{
+    make_pairing_code, pairing_code_finder, pairing_code_hash, sign_pairing_proof, verify_pairing_proof,
+};
