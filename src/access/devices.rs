@@ -1,7 +1,15 @@
-//! Vehicles: paired by a code and a proof, listed, renamed, revoked.
+//! Vehicles: listed, renamed, revoked.
 
-use super::{Access, AccessError, OwnerSession};
+use super::{Access, AccessError, OwnerSession, words};
+use crate::audit::{EventKind, NewEvent};
+use crate::catalog::DeviceRow;
 use crate::model::{DeviceId, DeviceState, UnixMs};
+use crate::vault::{DeviceAbout, OwnerKeys};
+
+/// What fits a line of the list.
+pub(super) const MAX_LABEL_CHARS: usize = 80;
+/// Vehicles of an owner, revoked ones included, that a list shows.
+const MAX_LISTED: u32 = 1_000;
 
 /// What an owner calls a vehicle.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,22 +20,6 @@ pub struct VehicleName {
     pub vin: Option<String>,
     /// Number plate: at most 20 characters.
     pub plate: Option<String>,
-}
-
-/// A new pairing code.
-pub struct PairingCode {
-    /// To be typed into the vehicle, for example `7KQ4-M2XA-9TBE`.
-    pub code: String,
-    /// It is of no use after that.
-    pub expires_at: UnixMs,
-}
-
-/// What pairing brings the vehicle.
-pub struct Paired {
-    /// The id for its tokens.
-    pub device: DeviceId,
-    /// The Ed25519 key that signs receipts.
-    pub vault_public_key: [u8; 32],
 }
 
 /// A vehicle, for its owner.
@@ -48,49 +40,96 @@ pub struct Device {
 }
 
 impl Access {
-    /// Makes a pairing code.
-    pub async fn make_pairing_code(
-        &self,
-        _session: &OwnerSession,
-        _name: VehicleName,
-    ) -> Result<PairingCode, AccessError> {
-        todo!()
-    }
-
-    /// Pairs a vehicle: the code, the vehicle's Ed25519 public key, and the proof that it has the private one (a signature
-    /// over the code). A code that is unknown, wrong, used or ended is [`AccessError::NotFound`]; one that has died of wrong
-    /// tries is [`AccessError::TooManyTries`].
-    pub async fn pair(&self, _code: &str, _public_key: &[u8], _proof: &str) -> Result<Paired, AccessError> {
-        todo!()
-    }
-
     /// An owner's vehicles, revoked ones too, newest first.
-    pub async fn devices(&self, _session: &OwnerSession) -> Result<Vec<Device>, AccessError> {
-        todo!()
+    pub async fn devices(&self, session: &OwnerSession) -> Result<Vec<Device>, AccessError> {
+        let rows = self.inner.catalog.devices_of(session.owner(), MAX_LISTED).await?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = self.inner.vault.owner_keys(session.owner()).await?;
+        rows.iter().map(|row| opened(row, &keys)).collect()
     }
 
     /// One vehicle.
-    pub async fn device(&self, _session: &OwnerSession, _device: DeviceId) -> Result<Option<Device>, AccessError> {
-        todo!()
+    pub async fn device(&self, session: &OwnerSession, device: DeviceId) -> Result<Option<Device>, AccessError> {
+        let Some(row) = self.inner.catalog.device(session.owner(), device).await? else {
+            return Ok(None);
+        };
+        let keys = self.inner.vault.owner_keys(session.owner()).await?;
+        opened(&row, &keys).map(Some)
     }
 
     /// Gives a vehicle another label.
     pub async fn rename_device(
         &self,
-        _session: &OwnerSession,
-        _device: DeviceId,
-        _label: &str,
+        session: &OwnerSession,
+        device: DeviceId,
+        label: &str,
     ) -> Result<Device, AccessError> {
-        todo!()
+        let label = words::line("label", label, MAX_LABEL_CHARS)?;
+        let inner = &self.inner;
+        let row = inner.catalog.device(session.owner(), device).await?;
+        let row = row.ok_or(AccessError::NotFound)?;
+        let keys = inner.vault.owner_keys(session.owner()).await?;
+        let about: DeviceAbout = keys.open(device.as_bytes(), &row.sealed_about)?;
+        let about = DeviceAbout { label, ..about };
+        let sealed = keys.seal(device.as_bytes(), &about);
+        let mut tx = inner.catalog.begin().await?;
+        tx.set_device_about(session.owner(), device, &sealed).await?;
+        inner
+            .audit
+            .record(
+                &mut tx,
+                NewEvent {
+                    text: Some((&keys, about.label)),
+                    ..NewEvent::of(session.owner(), EventKind::DeviceRenamed)
+                },
+            )
+            .await?;
+        tx.commit().await?;
+        let row = DeviceRow {
+            sealed_about: sealed,
+            ..row
+        };
+        opened(&row, &keys)
     }
 
     /// Revokes a vehicle: its next request is refused. A second time changes nothing.
-    pub async fn revoke_device(&self, _session: &OwnerSession, _device: DeviceId) -> Result<(), AccessError> {
-        todo!()
+    pub async fn revoke_device(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
+        let inner = &self.inner;
+        let row = inner.catalog.device(session.owner(), device).await?;
+        let row = row.ok_or(AccessError::NotFound)?;
+        let keys = inner.vault.owner_keys(session.owner()).await?;
+        let about: DeviceAbout = keys.open(device.as_bytes(), &row.sealed_about)?;
+        let mut tx = inner.catalog.begin().await?;
+        if tx.revoke_device(session.owner(), device, inner.clock.now_ms()).await? {
+            let event = NewEvent {
+                text: Some((&keys, about.label)),
+                ..NewEvent::of(session.owner(), EventKind::DeviceRevoked)
+            };
+            inner.audit.record(&mut tx, event).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Whether a vehicle may still speak; one look at its row, for requests that take long.
-    pub async fn device_is_active(&self, _device: DeviceId) -> Result<bool, AccessError> {
-        todo!()
+    pub async fn device_is_active(&self, device: DeviceId) -> Result<bool, AccessError> {
+        Ok(self.inner.catalog.active_device(device).await?.is_some())
     }
+}
+
+fn opened(row: &DeviceRow, keys: &OwnerKeys) -> Result<Device, AccessError> {
+    let about: DeviceAbout = keys.open(row.id.as_bytes(), &row.sealed_about)?;
+    Ok(Device {
+        id: row.id,
+        state: row.state,
+        name: VehicleName {
+            label: about.label,
+            vin: about.vin,
+            plate: about.plate,
+        },
+        paired_at: row.paired_at,
+        last_seen_at: row.last_seen_at,
+        revoked_at: row.revoked_at,
+    })
 }

@@ -49,6 +49,9 @@ pub enum AccessError {
         /// The state it is in.
         state: ClipState,
     },
+    /// 409: a clip is held, so its owner cannot be erased.
+    #[error("a clip is held")]
+    ClipHeld,
     /// 409: another owner has this e-mail address.
     #[error("an owner with this e-mail address exists")]
     EmailTaken,
@@ -77,5 +80,14 @@ impl From<VaultError> for AccessError {
             VaultError::EmailTaken => Self::EmailTaken,
             other => Self::Vault(other),
         }
+    }
+}
+
+/// Whether one more fits.
+pub(super) fn at_most(limit: u32, what: &'static str, there_are: u32) -> Result<(), AccessError> {
+    if there_are < limit {
+        Ok(())
+    } else {
+        Err(AccessError::LimitReached { what, limit })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Access, AccessError, LinkSession, OwnerSession};
 use crate::audit::Viewing;
-use crate::model::{ClipId, CredentialId, LinkId, MediaKind, OwnerId};
+use crate::model::{ClipId, ClipState, CredentialId, LinkId, MediaKind, OwnerId};
 
 /// Leave to read one clip, or one link's media of it, now. Not kept beyond the request it was made for.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,13 +48,26 @@ impl ReadGrant {
 
 impl Access {
     /// Leave for an owner to read a clip; none when there is no such clip, it is another's, or it is being erased.
-    pub async fn grant_owner(&self, _owner: &OwnerSession, _clip: ClipId) -> Result<Option<ReadGrant>, AccessError> {
-        todo!()
+    pub async fn grant_owner(&self, owner: &OwnerSession, clip: ClipId) -> Result<Option<ReadGrant>, AccessError> {
+        let row = self.inner.catalog.clip(owner.owner(), clip).await?;
+        let row = row.filter(|row| row.state != ClipState::Erasing);
+        Ok(row.map(|row| ReadGrant {
+            owner: row.owner,
+            clip: row.id,
+            link: None,
+            credential: owner.credential(),
+        }))
     }
 
     /// Leave for the holder of a link to read its media. The link's and the clip's rows are read again: revoked, ended or
     /// trashed since is refused as [`AccessError::LinkRevoked`] or [`AccessError::LinkEnded`].
-    pub async fn grant_link(&self, _session: &LinkSession) -> Result<ReadGrant, AccessError> {
-        todo!()
+    pub async fn grant_link(&self, session: &LinkSession) -> Result<ReadGrant, AccessError> {
+        let row = self.standing_link(session.link()).await?;
+        Ok(ReadGrant {
+            owner: row.owner,
+            clip: row.clip,
+            link: Some(row.id),
+            credential: session.credential(),
+        })
     }
 }

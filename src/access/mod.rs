@@ -9,16 +9,19 @@ mod error;
 mod grant;
 mod links;
 mod owners;
+mod pairing;
 mod principal;
 mod redeem;
+mod words;
 
 use std::sync::Arc;
 
-pub use devices::{Device, Paired, PairingCode, VehicleName};
+pub use devices::{Device, VehicleName};
 pub use error::AccessError;
 pub use grant::ReadGrant;
 pub use links::{Link, LinkMade, LinkState, LinkWish};
 pub use owners::{Owner, OwnerAdded, SignIn, SignedIn};
+pub use pairing::{Paired, PairingCode};
 pub use principal::{DeviceSession, LinkSession, LinkSpan, OwnerSession, Principal};
 pub use redeem::Redeemed;
 

@@ -391,6 +391,16 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Locks a clip's row until the commit; false when the clip is not ready. (An update that changes nothing: SQLite has no
+    /// `FOR UPDATE`.)
+    pub async fn hold_ready_clip(&mut self, id: ClipId) -> Result<bool, CatalogError> {
+        let done = sqlx::query("UPDATE clips SET state = state WHERE id = $1 AND state = 'ready'")
+            .bind(id.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Takes away the row of a clip whose keys are destroyed; false when they are not. Its objects and links go before.
     pub async fn delete_clip(&mut self, id: ClipId) -> Result<bool, CatalogError> {
         let done = sqlx::query("DELETE FROM clips WHERE id = $1 AND state = 'erasing' AND envelope IS NULL")

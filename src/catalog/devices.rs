@@ -106,22 +106,19 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes what a vehicle is called anew, if it still says `sealed_before`.
+    /// Writes anew what a vehicle is called; false when it is not this owner's.
     pub async fn set_device_about(
         &mut self,
         owner: OwnerId,
         id: DeviceId,
-        sealed_before: &[u8],
         sealed_about: &[u8],
     ) -> Result<bool, CatalogError> {
-        let done =
-            sqlx::query("UPDATE devices SET sealed_about = $1 WHERE id = $2 AND owner_id = $3 AND sealed_about = $4")
-                .bind(sealed_about.to_vec())
-                .bind(id.as_bytes().to_vec())
-                .bind(owner.as_bytes().to_vec())
-                .bind(sealed_before.to_vec())
-                .execute(self.connection())
-                .await?;
+        let done = sqlx::query("UPDATE devices SET sealed_about = $1 WHERE id = $2 AND owner_id = $3")
+            .bind(sealed_about.to_vec())
+            .bind(id.as_bytes().to_vec())
+            .bind(owner.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
         Ok(done.rows_affected() == 1)
     }
 

@@ -47,11 +47,12 @@ impl Tx {
         Row::new("pairing_codes", &row).count("codes")
     }
 
-    /// Adds a code; one whose finder another has is [`CatalogError::Exists`].
-    pub async fn insert_pairing_code(&mut self, code: &NewPairingCode<'_>) -> Result<(), CatalogError> {
-        sqlx::query(
+    /// Adds a code; false when another code has its finder, and nothing was added.
+    pub async fn insert_pairing_code(&mut self, code: &NewPairingCode<'_>) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
             "INSERT INTO pairing_codes (id, tenant_id, owner_id, finder, code_hash, sealed_about, tries_left, \
-             created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             ON CONFLICT (tenant_id, finder) DO NOTHING",
         )
         .bind(code.id.as_bytes().to_vec())
         .bind(code.tenant.as_bytes().to_vec())
@@ -64,7 +65,7 @@ impl Tx {
         .bind(code.expires_at)
         .execute(self.connection())
         .await?;
-        Ok(())
+        Ok(done.rows_affected() == 1)
     }
 
     /// Takes one try of the code with this finder and gives the row as it was before: with `tries_left` 0 when it had none

@@ -35,6 +35,7 @@ impl From<AccessError> for Problem {
             AccessError::ClipNotReady { state } => Self::wrong_state()
                 .with("state", state.as_str())
                 .detail(format!("the clip is {state}, not ready")),
+            AccessError::ClipHeld => Self::held(),
             AccessError::EmailTaken => Self::email_taken(),
             AccessError::Invalid { field, reason } => Self::bad_value()
                 .with("field", *field)
