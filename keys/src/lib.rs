@@ -14,6 +14,7 @@ mod part;
 pub mod provider;
 pub mod receipt;
 mod secret;
+mod signing;
 pub mod system;
 pub mod token;
 

@@ -5,8 +5,10 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::rand::SystemRandom;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
+
+use crate::signing::{self, SIGNATURE_BYTES};
 
 /// The longest life of a vehicle's token, a quarter of an hour: it is made anew for each request or so, and a stolen one is
 /// good for no longer.
@@ -18,7 +20,6 @@ const PREFIX: &str = "dvd_";
 const VERSION: u8 = 1;
 /// Version, device, issued, expires, nonce.
 const SIGNED_BYTES: usize = 1 + 16 + 8 + 8 + 16;
-const TOKEN_BYTES: usize = SIGNED_BYTES + 64;
 
 /// The bytes are no Ed25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,12 +89,13 @@ pub struct DeviceClaims {
 pub struct UnverifiedDeviceToken {
     /// Who it claims to be from: only to look the public key up.
     pub claims: DeviceClaims,
-    bytes: [u8; TOKEN_BYTES],
+    signed: [u8; SIGNED_BYTES],
+    signature: [u8; SIGNATURE_BYTES],
 }
 
 /// Signs a token: `dvd_` and base64url.
 pub fn sign_device_token(key: &DeviceKey, claims: &DeviceClaims) -> String {
-    let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+    let mut bytes = Vec::with_capacity(SIGNED_BYTES + SIGNATURE_BYTES);
     bytes.push(VERSION);
     bytes.extend_from_slice(&claims.device);
     bytes.extend_from_slice(&claims.issued_at_ms.to_be_bytes());
@@ -106,30 +108,26 @@ pub fn sign_device_token(key: &DeviceKey, claims: &DeviceClaims) -> String {
 
 /// Reads a token's form; `None` when it is none, or lives longer than a token may.
 pub fn parse_device_token(text: &str) -> Option<UnverifiedDeviceToken> {
-    let text = text.strip_prefix(PREFIX)?;
-    if text.len() != BASE64URL_NOPAD.encode_len(TOKEN_BYTES) {
-        return None;
-    }
-    let bytes: [u8; TOKEN_BYTES] = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()?;
+    let (bytes, signature) = signing::parse_text::<SIGNED_BYTES>(text, PREFIX)?;
     let claims = DeviceClaims {
         device: bytes[1..17].try_into().ok()?,
         issued_at_ms: i64::from_be_bytes(bytes[17..25].try_into().ok()?),
         expires_at_ms: i64::from_be_bytes(bytes[25..33].try_into().ok()?),
-        nonce: bytes[33..SIGNED_BYTES].try_into().ok()?,
+        nonce: bytes[33..].try_into().ok()?,
     };
     let life_ms = claims.expires_at_ms.checked_sub(claims.issued_at_ms)?;
     let fine = bytes[0] == VERSION && (1..=MAX_DEVICE_TOKEN_MS).contains(&life_ms);
-    fine.then_some(UnverifiedDeviceToken { claims, bytes })
+    fine.then_some(UnverifiedDeviceToken {
+        claims,
+        signed: bytes,
+        signature,
+    })
 }
 
 impl UnverifiedDeviceToken {
     /// The claims, if the vehicle's key signed them. Times are the caller's to judge.
     pub fn verify(self, public_key: &[u8; 32]) -> Option<DeviceClaims> {
-        let (signed, signature) = self.bytes.split_at(SIGNED_BYTES);
-        UnparsedPublicKey::new(&ED25519, public_key)
-            .verify(&[DOMAIN, signed].concat(), signature)
-            .ok()?;
-        Some(self.claims)
+        signing::verify(public_key, DOMAIN, &self.signed, &self.signature).then_some(self.claims)
     }
 }
 

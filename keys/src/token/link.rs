@@ -3,19 +3,19 @@
 //! A token is base64url without padding of: version 1 · link id 16 · expiry in Unix milliseconds, u64 · secret 32 · Ed25519
 //! signature 64 over [`DOMAIN`] and all that stands before it. Integers are big-endian.
 
-use data_encoding::BASE64URL_NOPAD;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::Secret32;
 use crate::digest::{random, sha256};
+use crate::signing;
 
 /// Keeps these signatures apart from every other of ours.
 const DOMAIN: &[u8] = b"dcv1/link\0";
 const VERSION: u8 = 1;
 /// Version, link, expiry, secret.
 const SIGNED_BYTES: usize = 1 + 16 + 8 + 32;
-const TOKEN_BYTES: usize = SIGNED_BYTES + 64;
+/// The address that a token stands in, behind the `#`, says what it is.
+const PREFIX: &str = "";
 
 /// What a link's token holds. Its secret is erased when dropped.
 pub struct LinkToken {
@@ -28,7 +28,7 @@ pub struct LinkToken {
 }
 
 /// Signs links' tokens.
-pub struct LinkSigner(Ed25519KeyPair);
+pub struct LinkSigner(Secret32);
 
 /// Checks links' tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl LinkToken {
         sha256(&self.secret)
     }
 
-    fn signed_bytes(&self) -> [u8; SIGNED_BYTES] {
-        let mut bytes = [0; SIGNED_BYTES];
+    fn signed_bytes(&self) -> Zeroizing<[u8; SIGNED_BYTES]> {
+        let mut bytes = Zeroizing::new([0; SIGNED_BYTES]);
         bytes[0] = VERSION;
         bytes[1..17].copy_from_slice(&self.link);
         bytes[17..25].copy_from_slice(&self.expires_at_ms.to_be_bytes());
@@ -61,31 +61,24 @@ impl LinkToken {
 
 impl Drop for LinkToken {
     fn drop(&mut self) {
-        self.secret.zeroize();
+        zeroize::Zeroize::zeroize(&mut self.secret);
     }
 }
 
 impl LinkSigner {
     /// From the system record's seed.
     pub fn new(seed: &Secret32) -> Self {
-        Self(Ed25519KeyPair::from_seed_unchecked(seed.expose()).expect("a seed has 32 bytes"))
+        Self(seed.duplicate())
     }
 
     /// The token's text: base64url.
     pub fn sign(&self, token: &LinkToken) -> String {
-        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
-        bytes.extend_from_slice(&token.signed_bytes());
-        let signature = self.0.sign(&[DOMAIN, &bytes].concat());
-        bytes.extend_from_slice(signature.as_ref());
-        let text = BASE64URL_NOPAD.encode(&bytes);
-        bytes.zeroize();
-        text
+        signing::sign_text(&self.0, PREFIX, DOMAIN, &*token.signed_bytes())
     }
 
     /// The other side.
     pub fn verifier(&self) -> LinkVerifier {
-        let public_key = self.0.public_key().as_ref();
-        LinkVerifier(public_key.try_into().expect("an Ed25519 public key has 32 bytes"))
+        LinkVerifier(signing::public_key(&self.0))
     }
 }
 
@@ -97,14 +90,7 @@ impl LinkVerifier {
 
     /// The token, if it was signed by the vault. Its expiry is the caller's to judge.
     pub fn verify(&self, text: &str) -> Option<LinkToken> {
-        if text.len() != BASE64URL_NOPAD.encode_len(TOKEN_BYTES) {
-            return None;
-        }
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
-        let (signed, signature) = bytes.split_at_checked(SIGNED_BYTES)?;
-        UnparsedPublicKey::new(&ED25519, self.0)
-            .verify(&[DOMAIN, signed].concat(), signature)
-            .ok()?;
+        let signed: [u8; SIGNED_BYTES] = signing::verify_text(text, PREFIX, DOMAIN, &self.0)?;
         if signed[0] != VERSION {
             return None;
         }
@@ -118,6 +104,8 @@ impl LinkVerifier {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64URL_NOPAD;
+
     use super::*;
 
     fn signer(seed: u8) -> LinkSigner {
