@@ -91,6 +91,30 @@ impl Catalog {
         rows.iter().map(job_row).collect()
     }
 
+    /// Whether a job of one of two kinds could be leased now; cheaper than to try.
+    pub async fn has_due_job(&self, kinds: [JobKind; 2], now: UnixMs) -> Result<bool, CatalogError> {
+        let row = sqlx::query(
+            "SELECT 1 AS due FROM jobs WHERE kind IN ($1, $2) \
+             AND ((state = 'queued' AND run_after <= $3) OR (state = 'running' AND lease_until <= $3)) LIMIT 1",
+        )
+        .bind(kinds[0].as_str())
+        .bind(kinds[1].as_str())
+        .bind(now)
+        .fetch_optional(self.readers())
+        .await?;
+        Ok(row.is_some())
+    }
+
+    /// How far a link's media are, in per mille; none when no job is at work on them.
+    pub async fn link_progress(&self, link: LinkId) -> Result<Option<u32>, CatalogError> {
+        let row =
+            sqlx::query("SELECT progress FROM jobs WHERE link_id = $1 AND state IN ('queued', 'running') LIMIT 1")
+                .bind(link.as_bytes().to_vec())
+                .fetch_optional(self.readers())
+                .await?;
+        row.map(|row| Row::new("jobs", &row).count("progress")).transpose()
+    }
+
     /// How many jobs are in a state.
     pub async fn count_jobs(&self, state: JobState) -> Result<u64, CatalogError> {
         let row = sqlx::query("SELECT COUNT(*) AS jobs FROM jobs WHERE state = $1")
@@ -106,7 +130,7 @@ impl Tx {
     pub async fn queue_job(&mut self, job: &NewJob) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO jobs (id, tenant_id, kind, owner_id, clip_id, link_id, state, attempts, run_after, progress, \
-             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, 'queued', 0, $7, 0, $8, $9)",
+             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, 'queued', 0, $7, 0, $7, $7)",
         )
         .bind(job.id.as_bytes().to_vec())
         .bind(job.tenant.as_bytes().to_vec())
@@ -115,11 +139,51 @@ impl Tx {
         .bind(job.clip.map(|id| id.as_bytes().to_vec()))
         .bind(job.link.map(|id| id.as_bytes().to_vec()))
         .bind(job.run_after)
-        .bind(job.run_after)
-        .bind(job.run_after)
         .execute(self.connection())
         .await?;
         Ok(())
+    }
+
+    /// Queues the erasure of a clip unless one waits or runs already.
+    pub async fn queue_erasure(&mut self, job: &NewJob) -> Result<bool, CatalogError> {
+        let waits = sqlx::query(
+            "SELECT 1 AS waits FROM jobs WHERE clip_id = $1 AND kind = 'erase_clip' AND state IN ('queued', 'running')",
+        )
+        .bind(job.clip.map(|id| id.as_bytes().to_vec()))
+        .fetch_optional(self.connection())
+        .await?;
+        if waits.is_some() {
+            return Ok(false);
+        }
+        self.queue_job(job).await?;
+        Ok(true)
+    }
+
+    /// Takes every job of a clip but `except` out of the queue and out of the hands of its holder; how many there were.
+    pub async fn cancel_jobs_of_clip(&mut self, clip: ClipId, except: JobId, now: UnixMs) -> Result<u64, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET state = 'failed', error_code = 'cancelled', lease_id = NULL, lease_until = NULL, \
+             updated_at = $1 WHERE clip_id = $2 AND id <> $3 AND state IN ('queued', 'running')",
+        )
+        .bind(now)
+        .bind(clip.as_bytes().to_vec())
+        .bind(except.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Takes the jobs of a link out of the queue and out of the hands of their holders; how many there were.
+    pub async fn cancel_jobs_of_link(&mut self, link: LinkId, now: UnixMs) -> Result<u64, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET state = 'failed', error_code = 'cancelled', lease_id = NULL, lease_until = NULL, \
+             updated_at = $1 WHERE link_id = $2 AND state IN ('queued', 'running')",
+        )
+        .bind(now)
+        .bind(link.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected())
     }
 
     /// Leases the job that is due longest, of one of two kinds: a queued one whose time has come, or a running one whose
@@ -139,9 +203,9 @@ impl Tx {
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, lease_id = $1, lease_until = $2, progress = 0, \
              updated_at = $3 \
              WHERE id = (SELECT id FROM jobs WHERE kind IN ($4, $5) \
-                         AND ((state = 'queued' AND run_after <= $6) OR (state = 'running' AND lease_until <= $7)) \
+                         AND ((state = 'queued' AND run_after <= $3) OR (state = 'running' AND lease_until <= $3)) \
                          ORDER BY run_after, id LIMIT 1) \
-             AND ((state = 'queued' AND run_after <= $8) OR (state = 'running' AND lease_until <= $9)) \
+             AND ((state = 'queued' AND run_after <= $3) OR (state = 'running' AND lease_until <= $3)) \
              RETURNING *",
         )
         .bind(lease.as_bytes().to_vec())
@@ -149,10 +213,6 @@ impl Tx {
         .bind(now)
         .bind(kinds[0].as_str())
         .bind(kinds[1].as_str())
-        .bind(now)
-        .bind(now)
-        .bind(now)
-        .bind(now)
         .fetch_optional(self.connection())
         .await?;
         row.as_ref().map(job_row).transpose()
@@ -273,7 +333,6 @@ impl Tx {
 
 fn job_row(row: &AnyRow) -> Result<JobRow, CatalogError> {
     let row = Row::new("jobs", row);
-    let count = |column| u32::try_from(row.int(column)?).map_err(|_| CatalogError::BadRow { table: "jobs", column });
     Ok(JobRow {
         id: row.id("id")?,
         tenant: row.id("tenant_id")?,
@@ -282,11 +341,11 @@ fn job_row(row: &AnyRow) -> Result<JobRow, CatalogError> {
         clip: row.maybe_id("clip_id")?,
         link: row.maybe_id("link_id")?,
         state: row.state("state")?,
-        attempts: count("attempts")?,
+        attempts: row.count("attempts")?,
         lease: row.maybe_id("lease_id")?,
         lease_until: row.maybe_int("lease_until")?,
         run_after: row.int("run_after")?,
-        progress: count("progress")?,
+        progress: row.count("progress")?,
         error_code: row.maybe_text("error_code")?,
     })
 }

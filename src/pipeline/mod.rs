@@ -4,16 +4,29 @@
 //! also proves the lease, and a job that starts again sees from the rows which steps are done. So recovery at start-up and
 //! the normal path are the same functions.
 
+mod erase;
+mod error;
+mod finish;
+mod lease;
+mod link_media;
+mod original;
+mod renditions;
+mod sink;
+mod source;
+mod sweep;
+mod worker;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError};
 use crate::media::Transcoder;
 use crate::model::Clock;
-use crate::vault::Vault;
+use crate::vault::{ObjectAbout, SealedObject, Vault, VaultError};
 
 /// How the pipeline works.
 #[derive(Debug, Clone)]
@@ -58,6 +71,29 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
+/// What was made of a clip or for a link: sealed, read back, not yet published.
+struct Made {
+    objects: Vec<(SealedObject, ObjectAbout)>,
+    incomplete: bool,
+    has_audio: bool,
+    duration_ms: u64,
+    /// Of the largest picture, in pixels.
+    width: Option<u32>,
+    /// Of the largest picture, in pixels.
+    height: Option<u32>,
+}
+
+/// The queue or the store could not be asked; the next look may succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The catalogue failed.
+    #[error("the queue cannot be read or written")]
+    Catalog(#[from] CatalogError),
+    /// The vault failed.
+    #[error("what nobody holds could not be removed")]
+    Vault(#[from] VaultError),
+}
+
 impl Pipeline {
     /// Wires the room; nothing runs before [`Pipeline::run`].
     pub fn new(
@@ -82,15 +118,43 @@ impl Pipeline {
 
     /// Works until `shutdown`, then returns once running jobs have ended or given their leases back.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let Inner {
-            config,
-            transcoder,
-            vault,
-            catalog,
-            audit,
-            clock,
-        } = &*self.inner;
-        let _ = (config, transcoder, vault, catalog, audit, clock);
-        shutdown.cancelled().await;
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.inner.config.transcodes.max(1) {
+            tasks.spawn(worker::run(self.inner.clone(), worker::HEAVY, shutdown.clone()));
+        }
+        // Erasures never wait for a transcode.
+        tasks.spawn(worker::run(self.inner.clone(), worker::LIGHT, shutdown.clone()));
+        tasks.spawn(sweep_until(self.inner.clone(), shutdown));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Leases and runs one job that is due; false when there is none. What [`Pipeline::run`] does over and over.
+    pub async fn work_once(&self) -> Result<bool, PipelineError> {
+        for kinds in [worker::HEAVY, worker::LIGHT] {
+            if worker::next(&self.inner, kinds, &CancellationToken::new()).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Walks once over what nobody holds any more. What [`Pipeline::run`] does every minute.
+    pub async fn sweep(&self) -> Result<(), PipelineError> {
+        self.inner.sweep().await
+    }
+}
+
+async fn sweep_until(inner: Arc<Inner>, shutdown: CancellationToken) {
+    loop {
+        if let Err(error) = inner.sweep().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the sweep did not get through"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep(inner.config.sweep) => {}
+            () = shutdown.cancelled() => return,
+        }
     }
 }

@@ -269,7 +269,9 @@ impl Store {
 
     /// Removes objects; those that are gone are fine.
     pub async fn delete_all(&self, location: Location, ids: &[ObjectId]) -> Result<(), StoreError> {
-        futures_util::stream::iter(ids.iter().map(|id| self.delete(location, *id)))
+        // Owned ids: with borrowed ones the future is not `Send` for every lifetime.
+        futures_util::stream::iter(ids.to_vec())
+            .map(|id| self.delete(location, id))
             .buffer_unordered(DELETES_AT_ONCE)
             .try_collect()
             .await

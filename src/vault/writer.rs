@@ -150,7 +150,7 @@ impl ObjectWriter {
         Ok(self.parts.insert(parts))
     }
 
-    async fn begin_parts(&self) -> Result<Parts, VaultError> {
+    async fn begin_parts(&mut self) -> Result<Parts, VaultError> {
         let inner = &self.vault.inner;
         let parts = inner.store.begin(Location::Data, self.id).await?;
         let Some(name) = parts.name() else {

@@ -1,7 +1,7 @@
 //! The queue: who gets a job, and what a lost lease can no longer write.
 
 use dashvault::catalog::{Catalog, JobLease, JobRow, NewJob};
-use dashvault::model::{ClipId, JobId, JobKind, JobState, OwnerId, TenantId};
+use dashvault::model::{ClipId, JobId, JobKind, JobState, LinkId, OwnerId, TenantId};
 
 use crate::both;
 
@@ -212,6 +212,75 @@ async fn an_ended_job_stays_ended_until_it_is_swept() {
             );
             tx.commit().await.unwrap();
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_due_job_is_seen_before_it_is_leased() {
+    both(async |catalog| {
+        let tenant = a_tenant(&catalog).await;
+        queue(&catalog, &a_job(tenant, JobKind::Finish, 10)).await;
+        let seen = async |kinds, now| catalog.has_due_job(kinds, now).await.unwrap();
+        assert!(!seen(HEAVY, 9).await);
+        assert!(seen(HEAVY, 10).await && !seen(LIGHT, 10).await);
+        lease(&catalog, HEAVY, 10).await.unwrap();
+        assert!(!seen(HEAVY, 11).await, "it is taken");
+        assert!(seen(HEAVY, 10 + LEASE_MS).await, "its lease has ended");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_erasure_is_queued_once_a_clip() {
+    both(async |catalog| {
+        let tenant = a_tenant(&catalog).await;
+        let clip = Some(ClipId::random());
+        let wish = |_| NewJob {
+            clip,
+            ..a_job(tenant, JobKind::EraseClip, 1)
+        };
+        queue(&catalog, &NewJob { clip, ..a_job(tenant, JobKind::Finish, 1) }).await;
+        let mut queued = Vec::new();
+        for job in (0..3).map(wish) {
+            let mut tx = catalog.begin().await.unwrap();
+            queued.push(tx.queue_erasure(&job).await.unwrap());
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(queued, [true, false, false]);
+        let (held, _) = lease(&catalog, LIGHT, 1).await.unwrap();
+        let mut tx = catalog.begin().await.unwrap();
+        assert!(!tx.queue_erasure(&wish(0)).await.unwrap(), "it runs");
+        assert!(tx.finish_job(held, None, 2).await.unwrap());
+        assert!(tx.queue_erasure(&wish(0)).await.unwrap());
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_is_taken_from_queue_and_holder_alike() {
+    both(async |catalog| {
+        let tenant = a_tenant(&catalog).await;
+        let (clip, link) = (Some(ClipId::random()), Some(LinkId::random()));
+        let erasure = NewJob { clip, ..a_job(tenant, JobKind::EraseClip, 1) };
+        let running = NewJob { clip, ..a_job(tenant, JobKind::Finish, 1) };
+        let queued = NewJob { clip, link, ..a_job(tenant, JobKind::LinkMedia, 50) };
+        let other = NewJob { link: Some(LinkId::random()), ..a_job(tenant, JobKind::LinkMedia, 50) };
+        for job in [&erasure, &running, &queued, &other] {
+            queue(&catalog, job).await;
+        }
+        let (held, _) = lease(&catalog, HEAVY, 1).await.unwrap();
+        assert_eq!(held.job, running.id);
+        assert_eq!(catalog.link_progress(link.unwrap()).await.unwrap(), Some(0));
+        let mut tx = catalog.begin().await.unwrap();
+        assert_eq!(tx.cancel_jobs_of_link(link.unwrap(), 2).await.unwrap(), 1);
+        assert_eq!(tx.cancel_jobs_of_clip(clip.unwrap(), erasure.id, 2).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        assert_eq!(catalog.link_progress(link.unwrap()).await.unwrap(), None);
+        assert_eq!(writes(&catalog, held, 2).await, [false; 6]);
+        assert_eq!(lease(&catalog, HEAVY, 50).await.unwrap().1.id, other.id, "nothing else is left");
+        assert_eq!(lease(&catalog, LIGHT, 50).await.unwrap().1.id, erasure.id);
     })
     .await;
 }

@@ -1,0 +1,207 @@
+//! Finishes an upload: the original is sealed and published first, then renditions are made of it.
+//!
+//! What a crash leaves is told by the clip's row. No envelope: the original is sealed anew from its pieces. An envelope, and
+//! the clip still in work: renditions are made anew. Any other state: the work was done before.
+
+use std::sync::Arc;
+
+use super::error::JobError;
+use super::lease::Held;
+use super::original::Published;
+use super::renditions::MakeError;
+use super::{Inner, Made};
+use crate::audit::NewEvent;
+use crate::catalog::{ClipPublication, ClipRow};
+use crate::media::{self, MediaError};
+use crate::model::{ClipId, ClipState, EventKind};
+use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, ManifestObject, OwnerKeys, StoredObject, VaultError};
+
+impl Inner {
+    pub(super) async fn finish(&self, held: &Held) -> Result<(), JobError> {
+        let clip = held
+            .row
+            .clip
+            .ok_or_else(|| JobError::internal("a finish job without a clip"))?;
+        if !self.start_work(held, clip).await? {
+            return self.finish_again(held, clip).await;
+        }
+        let row = self.clip(clip).await?;
+        let owner_keys = self.vault.owner_keys(row.owner).await?;
+        let published = match &row.envelope {
+            Some(envelope) => Published {
+                keys: Arc::new(self.vault.clip_keys(&owner_keys, clip, envelope)?),
+                sound: true,
+            },
+            None => self.publish_original(held, &row, &owner_keys).await?,
+        };
+        self.release_pieces(held, clip).await?;
+        if !published.sound {
+            let tx = self.begin_held(held).await?;
+            return self.commit_end(tx, held, Some(super::original::MISMATCH)).await;
+        }
+        self.publish_renditions(held, clip, &owner_keys, &published.keys).await
+    }
+
+    /// The clip was published by an earlier attempt, or erased: only what comes after is done.
+    async fn finish_again(&self, held: &Held, clip: ClipId) -> Result<(), JobError> {
+        // A clip that failed without an original keeps its pieces.
+        let row = self.catalog.clip_any(clip).await?;
+        if row.is_some_and(|row| row.envelope.is_some()) {
+            self.release_pieces(held, clip).await?;
+        }
+        let tx = self.begin_held(held).await?;
+        self.commit_end(tx, held, None).await
+    }
+
+    /// Takes the clip's work up; false when there is none. What an earlier attempt had begun to write is given to the sweep.
+    async fn start_work(&self, held: &Held, clip: ClipId) -> Result<bool, JobError> {
+        let now = self.clock.now_ms();
+        let mut tx = self.begin_held(held).await?;
+        let in_work = [ClipState::Queued, ClipState::Transcoding];
+        let started = tx.set_clip_state(clip, &in_work, ClipState::Transcoding, now).await?;
+        let left = tx.end_intents(held.row.id.as_bytes(), now - 1).await?;
+        tx.commit().await?;
+        if left > 0 {
+            self.sweep_intents().await;
+        }
+        Ok(started)
+    }
+
+    async fn clip(&self, clip: ClipId) -> Result<ClipRow, JobError> {
+        self.catalog.clip_any(clip).await?.ok_or(JobError::Gone)
+    }
+
+    async fn publish_renditions(
+        &self,
+        held: &Held,
+        clip: ClipId,
+        owner_keys: &OwnerKeys,
+        keys: &Arc<ClipKeys>,
+    ) -> Result<(), JobError> {
+        let row = self.clip(clip).await?;
+        let original = self.original(keys).await?;
+        match self.make(held, keys, original.clone(), media::plan).await {
+            Ok(made) => self.commit_ready(held, &row, owner_keys, keys, &original, &made).await,
+            Err(MakeError::Clip(error)) => self.commit_failed(held, &row, keys, &error).await,
+            Err(MakeError::Job(error)) => Err(error),
+        }
+    }
+
+    /// The published original of a clip.
+    pub(super) async fn original(&self, keys: &ClipKeys) -> Result<StoredObject, JobError> {
+        let objects = self.vault.objects(keys, None).await?;
+        let original = objects.into_iter().find(|object| object.about.rendition == "original");
+        original.ok_or_else(|| JobError::internal("a clip with keys has no original"))
+    }
+
+    async fn commit_ready(
+        &self,
+        held: &Held,
+        row: &ClipRow,
+        owner_keys: &OwnerKeys,
+        keys: &ClipKeys,
+        original: &StoredObject,
+        made: &Made,
+    ) -> Result<(), JobError> {
+        let now = self.clock.now_ms();
+        let details: ClipDetails = opened(keys.open(row.id.as_bytes(), sealed(&row.sealed_details)?))?;
+        let summary: ClipSummary = opened(keys.open(row.id.as_bytes(), sealed(&row.sealed_summary)?))?;
+        let summary = ClipSummary {
+            duration_ms: Some(made.duration_ms),
+            has_audio: made.has_audio,
+            width: made.width,
+            height: made.height,
+            ..summary
+        };
+        let rest = made
+            .objects
+            .iter()
+            .map(|(object, about)| ManifestObject::new(object, about));
+        let manifest = Manifest {
+            recorded_at: details.recorded_at,
+            received_at: details.received_at,
+            duration_ms: Some(made.duration_ms),
+            objects: std::iter::once(manifest_of(original)).chain(rest).collect(),
+        };
+        // The original's envelope is revision 1.
+        let envelope = self.vault.envelope(owner_keys, keys, 2, &manifest);
+        let sealed_summary = keys.seal(row.id.as_bytes(), &summary);
+
+        let mut tx = self.begin_held(held).await?;
+        for (object, about) in &made.objects {
+            self.vault.publish(&mut tx, keys, object, about, None).await?;
+        }
+        let publication = ClipPublication {
+            id: row.id,
+            state: ClipState::Ready,
+            incomplete: made.incomplete,
+            error_code: None,
+            kek_version: owner_keys.kek_version(),
+            envelope: &envelope,
+            sealed_summary: &sealed_summary,
+            sealed_details: sealed(&row.sealed_details)?,
+            sha256_index: None,
+        };
+        if !tx.publish_clip(&publication, now).await? {
+            return Err(JobError::Gone);
+        }
+        let event = NewEvent::of_clip(row.owner, EventKind::ClipReady, row.id);
+        self.audit.record(&mut tx, event).await?;
+        self.commit_end(tx, held, None).await
+    }
+
+    /// The clip stays with its original and a reason.
+    async fn commit_failed(
+        &self,
+        held: &Held,
+        row: &ClipRow,
+        keys: &ClipKeys,
+        error: &MediaError,
+    ) -> Result<(), JobError> {
+        let now = self.clock.now_ms();
+        let details: ClipDetails = opened(keys.open(row.id.as_bytes(), sealed(&row.sealed_details)?))?;
+        let details = ClipDetails {
+            error_detail: Some(error.to_string()),
+            ..details
+        };
+        let sealed_details = keys.seal(row.id.as_bytes(), &details);
+        let mut tx = self.begin_held(held).await?;
+        let publication = ClipPublication {
+            id: row.id,
+            state: ClipState::Failed,
+            incomplete: false,
+            error_code: Some(error.code()),
+            kek_version: row.kek_version.unwrap_or_default(),
+            envelope: sealed(&row.envelope)?,
+            sealed_summary: sealed(&row.sealed_summary)?,
+            sealed_details: &sealed_details,
+            sha256_index: None,
+        };
+        if !tx.publish_clip(&publication, now).await? {
+            return Err(JobError::Gone);
+        }
+        let event = NewEvent::of_clip(row.owner, EventKind::ClipFailed, row.id);
+        self.audit.record(&mut tx, event).await?;
+        self.commit_end(tx, held, Some(error.code())).await
+    }
+}
+
+/// A column that stands in every row with an envelope; none when the clip was erased between two reads.
+fn sealed(column: &Option<Vec<u8>>) -> Result<&[u8], JobError> {
+    column.as_deref().ok_or(JobError::Gone)
+}
+
+fn opened<T>(result: Result<T, VaultError>) -> Result<T, JobError> {
+    Ok(result?)
+}
+
+fn manifest_of(object: &StoredObject) -> ManifestObject {
+    ManifestObject {
+        id: object.id,
+        suite: object.suite,
+        log2_segment: object.log2_segment,
+        padded_size: object.padded_size,
+        commitment: data_encoding::HEXLOWER.encode(&object.commitment),
+        about: object.about.clone(),
+    }
+}

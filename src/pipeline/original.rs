@@ -1,0 +1,217 @@
+//! The original: an upload's pieces opened in order and sealed into one object, compared with what was declared.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+
+use super::Inner;
+use super::error::JobError;
+use super::lease::Held;
+use super::renditions::about_of;
+use crate::audit::NewEvent;
+use crate::catalog::{ClipPublication, ClipRow, UploadRow};
+use crate::model::{ClipId, ClipState, EventKind, ObjectKind};
+use crate::vault::{
+    ClipDetails, ClipKeys, ClipSummary, Manifest, ManifestObject, ObjectWriter, OwnerKeys, PieceRef, SealedObject,
+    UploadKey, UploadMetadata,
+};
+
+/// Piece rows read at once: 100 pieces of 4 MiB, or of half a second each on a slow link.
+const PIECES_A_READ: u32 = 100;
+/// Piece rows turned into intents in one transaction, which holds SQLite's only write lock.
+const PIECES_A_RELEASE: u32 = 500;
+/// Sealing the original is this much of a clip's progress.
+const SEALING_PER_MILLE: u64 = 100;
+/// The received bytes are not those that the vehicle declared. The clip never becomes ready and no receipt is given; the
+/// bytes stay for its owner, who may want to know what came.
+pub(super) const MISMATCH: &str = "sha256_mismatch";
+
+/// A clip whose original is published.
+pub(super) struct Published {
+    pub(super) keys: Arc<ClipKeys>,
+    /// Whether it may go on to be transcoded.
+    pub(super) sound: bool,
+}
+
+impl Inner {
+    /// Seals and publishes the original, in a transaction of its own: from then on a receipt can be given, and whatever
+    /// happens to the renditions, the clip is kept.
+    pub(super) async fn publish_original(
+        &self,
+        held: &Held,
+        clip: &ClipRow,
+        owner_keys: &OwnerKeys,
+    ) -> Result<Published, JobError> {
+        let upload = self.catalog.upload(clip.id).await?;
+        let upload = upload.ok_or_else(|| JobError::internal("the clip's upload has no row"))?;
+        let metadata = match &upload.sealed_metadata {
+            Some(sealed) => self.vault.open_metadata(clip.id, sealed).await?,
+            None => UploadMetadata::default(),
+        };
+        let keys = Arc::new(self.vault.make_clip_keys(owner_keys, clip.id));
+        let created = self
+            .vault
+            .create_object(&keys, ObjectKind::Video, "original", self.holder(held));
+        let mut writer = created.await?;
+        let sealed = match self.seal_pieces(held, &upload, &mut writer).await {
+            Ok(()) => writer.finish().await?,
+            Err(error) => {
+                // The sweep takes it if the store is down.
+                let _ = writer.abort().await;
+                return Err(error);
+            }
+        };
+        self.vault.verify(&keys, &sealed).await?;
+        let sound = is_as_declared(&metadata, &sealed);
+        self.commit_original(held, clip, owner_keys, &keys, &upload, &metadata, &sealed, sound)
+            .await?;
+        Ok(Published { keys, sound })
+    }
+
+    async fn seal_pieces(&self, held: &Held, upload: &UploadRow, writer: &mut ObjectWriter) -> Result<(), JobError> {
+        let length = upload
+            .length
+            .ok_or_else(|| JobError::internal("a complete upload has no length"))?;
+        let mut upload_keys = HashMap::<_, UploadKey>::new();
+        for row in self.catalog.upload_keys_of(upload.id).await? {
+            let key = self.vault.open_upload_key(upload.id, row.id, &row.sealed).await?;
+            upload_keys.insert(row.id, key);
+        }
+        let (mut offset, mut last) = (0, None);
+        while offset < length {
+            let pieces = self.catalog.pieces_of(upload.id, last, PIECES_A_READ).await?;
+            if pieces.is_empty() {
+                return Err(JobError::internal("pieces are missing"));
+            }
+            for row in pieces {
+                if row.start != offset {
+                    return Err(JobError::internal("the pieces do not follow each other"));
+                }
+                let key = upload_keys.get(&row.key);
+                let key = key.ok_or_else(|| JobError::internal("a piece's key has no row"))?;
+                let piece = PieceRef {
+                    id: row.id,
+                    start: row.start,
+                    length: row.length,
+                    commitment: row.commitment,
+                };
+                let plain = self.vault.open_piece(key, upload.owner, &piece).await?;
+                writer.write(&plain).await?;
+                last = Some(row.start);
+                offset += row.length;
+                held.set_progress(u32::try_from(SEALING_PER_MILLE * offset / length).unwrap_or(0));
+            }
+        }
+        if offset == length {
+            Ok(())
+        } else {
+            Err(JobError::internal("the pieces are longer than the upload"))
+        }
+    }
+
+    /// Gives the pieces of an upload that nobody needs any more to the sweep of intents, and removes what it can at once.
+    pub(super) async fn release_pieces(&self, held: &Held, upload: ClipId) -> Result<(), JobError> {
+        let now = self.clock.now_ms();
+        loop {
+            let mut tx = self.begin_held(held).await?;
+            let released = tx
+                .release_pieces(held.row.tenant, upload, PIECES_A_RELEASE, now)
+                .await?;
+            tx.commit().await?;
+            if released == 0 {
+                return Ok(());
+            }
+            self.sweep_intents().await;
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that is known of a clip meets here, once"
+    )]
+    async fn commit_original(
+        &self,
+        held: &Held,
+        clip: &ClipRow,
+        owner_keys: &OwnerKeys,
+        keys: &Arc<ClipKeys>,
+        upload: &UploadRow,
+        metadata: &UploadMetadata,
+        sealed: &SealedObject,
+        sound: bool,
+    ) -> Result<(), JobError> {
+        let now = self.clock.now_ms();
+        let about = about_of(sealed);
+        let details = ClipDetails {
+            sha256: about.sha256.clone(),
+            bytes: sealed.length,
+            filename: metadata.filename.clone(),
+            filetype: metadata.filetype.clone(),
+            camera: metadata.camera.clone(),
+            lat: metadata.lat,
+            lon: metadata.lon,
+            recorded_at: metadata.recorded_at,
+            received_at: upload.updated_at,
+            error_detail: (!sound).then(|| "what arrived is not what the vehicle announced".to_owned()),
+        };
+        let summary = ClipSummary {
+            recorded_at: metadata.recorded_at,
+            device: clip.device,
+            kind: metadata.kind.clone(),
+            bytes: sealed.length,
+            ..ClipSummary::default()
+        };
+        let manifest = Manifest {
+            recorded_at: metadata.recorded_at,
+            received_at: upload.updated_at,
+            duration_ms: None,
+            objects: vec![ManifestObject::new(sealed, &about)],
+        };
+        let row = clip.id.as_bytes();
+        let (sealed_summary, sealed_details) = (keys.seal(row, &summary), keys.seal(row, &details));
+        let envelope = self.vault.envelope(owner_keys, keys, 1, &manifest);
+        let index = owner_keys.index("clip_sha256", &by_device(clip, sealed));
+
+        let mut tx = self.begin_step(held).await?;
+        self.vault.publish(&mut tx, keys, sealed, &about, None).await?;
+        let publication = ClipPublication {
+            id: clip.id,
+            state: if sound {
+                ClipState::Transcoding
+            } else {
+                ClipState::Failed
+            },
+            incomplete: false,
+            error_code: (!sound).then_some(MISMATCH),
+            kek_version: owner_keys.kek_version(),
+            envelope: &envelope,
+            sealed_summary: &sealed_summary,
+            sealed_details: &sealed_details,
+            sha256_index: Some(&index),
+        };
+        if !tx.publish_clip(&publication, now).await? {
+            return Err(JobError::Gone);
+        }
+        if !tx.finish_upload(clip.id, now).await? {
+            return Err(JobError::internal("the upload is not complete"));
+        }
+        if !sound {
+            let event = NewEvent::of_clip(clip.owner, EventKind::ClipFailed, clip.id);
+            self.audit.record(&mut tx, event).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+fn is_as_declared(metadata: &UploadMetadata, sealed: &SealedObject) -> bool {
+    let declared = metadata.sha256.as_ref();
+    declared.is_none_or(|hex| hex.eq_ignore_ascii_case(&HEXLOWER.encode(&sealed.sha256)))
+}
+
+/// A clip's sum is looked up inside one owner and one vehicle.
+fn by_device(clip: &ClipRow, sealed: &SealedObject) -> Vec<u8> {
+    let mut value = clip.device.map_or_else(Vec::new, |device| device.as_bytes().to_vec());
+    value.extend_from_slice(&sealed.sha256);
+    value
+}

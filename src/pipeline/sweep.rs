@@ -1,0 +1,65 @@
+//! What nobody holds any more: half-written objects, media of links that are over, trash that is due, old jobs.
+
+use super::{Inner, PipelineError};
+use crate::catalog::{LinkRow, NewJob};
+use crate::model::{JobId, JobKind, LinkMediaState};
+
+/// Rows of a kind in one walk; the next one comes a minute later.
+const BATCH: u32 = 100;
+/// Ended jobs are kept for a day, for whoever looks into what happened.
+const KEPT_MS: i64 = 24 * 3_600 * 1_000;
+
+impl Inner {
+    /// One walk. Any number of nodes may walk at once: whatever two of them see is removed once and then not there.
+    pub(super) async fn sweep(&self) -> Result<(), PipelineError> {
+        let now = self.clock.now_ms();
+        self.vault.sweep_intents(now).await?;
+        for link in self.catalog.links_to_clear(now, BATCH).await? {
+            self.clear_link(&link).await?;
+        }
+        for clip in self.catalog.clips_to_erase(now, i64::from(BATCH)).await? {
+            let mut tx = self.catalog.begin().await?;
+            tx.queue_erasure(&NewJob {
+                id: JobId::random(),
+                tenant: clip.tenant,
+                kind: JobKind::EraseClip,
+                owner: clip.owner,
+                clip: Some(clip.id),
+                link: None,
+                run_after: now,
+            })
+            .await?;
+            tx.commit().await?;
+        }
+        let mut tx = self.catalog.begin().await?;
+        tx.remove_ended_jobs(now - KEPT_MS, BATCH).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Removes what intents with an ended lease have left, if the store is there; else the next sweep does.
+    pub(super) async fn sweep_intents(&self) {
+        if let Err(error) = self.vault.sweep_intents(self.clock.now_ms()).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "leftovers wait for the next sweep"
+            );
+        }
+    }
+
+    /// Takes the job away first, so that nothing is published after the walk over what was.
+    async fn clear_link(&self, link: &LinkRow) -> Result<(), PipelineError> {
+        let now = self.clock.now_ms();
+        let mut tx = self.catalog.begin().await?;
+        tx.cancel_jobs_of_link(link.id, now).await?;
+        tx.commit().await?;
+        let objects = self.catalog.objects_of(link.clip, Some(link.id)).await?;
+        let ids: Vec<_> = objects.iter().map(|object| object.id).collect();
+        self.vault.remove_objects(&ids).await?;
+        let mut tx = self.catalog.begin().await?;
+        tx.delete_objects(&ids).await?;
+        tx.set_link_media(link.id, link.media_state, LinkMediaState::Removed, None).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Whatever dies or fails in the middle, the end is the same: nothing lost, nothing twice, nothing left over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashvault::model::{ClipState, EventKind, JobState};
+use dashvault::pipeline::Pipeline;
+use dashvault::vault::UploadMetadata;
+
+use crate::fake::{FakeTranscoder, VIDEO};
+use crate::faults::Fault;
+use crate::finish::clip;
+use crate::room::{LEASE_MS, Room};
+
+/// More operations on the store than a job makes.
+const MAX_OPERATIONS: usize = 400;
+
+/// Runs what is due until the process dies or nothing is due.
+async fn run_until_death(room: &Room, pipeline: &Pipeline) {
+    let work = async {
+        while pipeline.work_once().await.expect("the queue answers") {}
+    };
+    tokio::select! {
+        () = work => {}
+        () = room.faults.death() => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("neither dead nor done"),
+    }
+}
+
+/// Finishes a clip with one fault at every operation in turn, then again without.
+async fn finish_with(fault: Fault) {
+    let bytes = clip(VIDEO);
+    let mut struck = 0;
+    for at in 0..MAX_OPERATIONS {
+        let room = Room::new().await;
+        let id = room.receive_pieces(&bytes, &UploadMetadata::default(), 250_000).await;
+        room.faults.arm(at, fault);
+        let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+        run_until_death(&room, &pipeline).await;
+        drop(pipeline);
+        let was_struck = room.faults.heal();
+        room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+
+        let row = room.clip(id).await;
+        assert_eq!((row.state, row.error_code), (ClipState::Ready, None), "{fault:?} at {at}");
+        assert_eq!(room.read(id, None, "original").await, bytes, "{fault:?} at {at}");
+        assert_eq!(room.names(id, None).await.len(), 6, "{fault:?} at {at}");
+        assert_eq!(room.events(EventKind::ClipReady).await, 1, "{fault:?} at {at}");
+        assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 1, "{fault:?} at {at}");
+        room.assert_tidy(&[id]).await;
+        if !was_struck {
+            assert!(struck > 10, "only {struck} operations were struck");
+            return;
+        }
+        struck += 1;
+    }
+    panic!("a job of more than {MAX_OPERATIONS} operations");
+}
+
+#[tokio::test]
+async fn a_finish_that_dies_before_any_operation_comes_to_the_same_end() {
+    finish_with(Fault::DiesBefore).await;
+}
+
+#[tokio::test]
+async fn a_finish_that_dies_after_any_operation_comes_to_the_same_end() {
+    finish_with(Fault::DiesAfter).await;
+}
+
+#[tokio::test]
+async fn a_finish_whose_store_fails_once_comes_to_the_same_end() {
+    finish_with(Fault::Fails).await;
+}
+
+#[tokio::test]
+async fn a_finish_whose_store_loses_an_answer_comes_to_the_same_end() {
+    finish_with(Fault::LandsAndFails).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_for_long_is_not_held_against_the_clip() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    for attempt in 0..30 {
+        room.faults.arm(attempt % 7, Fault::Fails);
+        pipeline.work_once().await.unwrap();
+        room.clock.advance(LEASE_MS);
+        let job = &room.catalog.jobs_of_clip(id).await.unwrap()[0];
+        if job.state == JobState::Done {
+            break;
+        }
+        assert!(job.attempts <= 1, "{} attempts are counted", job.attempts);
+    }
+    room.faults.heal();
+    room.settle(&pipeline).await;
+    assert_eq!(room.clip(id).await.state, ClipState::Ready);
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn an_erasure_that_dies_at_any_operation_leaves_nothing_of_the_clip() {
+    for fault in Fault::ALL {
+        let mut struck = 0;
+        for at in 0..MAX_OPERATIONS {
+            let room = Room::new().await;
+            let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+            let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+            room.settle(&pipeline).await;
+            room.queue(&room.job(dashvault::model::JobKind::EraseClip, id, None)).await;
+            room.faults.arm(at, fault);
+            run_until_death(&room, &pipeline).await;
+            let was_struck = room.faults.heal();
+            room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+            assert!(room.catalog.clip_any(id).await.unwrap().is_none(), "{fault:?} at {at}");
+            assert_eq!(room.stored().await, (0, 0), "{fault:?} at {at}");
+            assert_eq!(room.events(EventKind::ClipErased).await, 1, "{fault:?} at {at}");
+            room.assert_tidy(&[id]).await;
+            if !was_struck {
+                break;
+            }
+            struck += 1;
+        }
+        assert!(struck >= 3, "{fault:?}: only {struck} operations were struck");
+    }
+}

@@ -1,0 +1,120 @@
+//! Erasure: the key first, then every byte, and the trash whose days are over.
+
+use std::sync::Arc;
+
+use dashvault::model::{ClipState, Clock as _, EventKind, JobKind, JobState, UploadState};
+use dashvault::vault::UploadMetadata;
+
+use crate::fake::{FakeTranscoder, VIDEO};
+use crate::finish::clip;
+use crate::queue::until;
+use crate::room::{LEASE_MS, Room};
+
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
+
+#[tokio::test]
+async fn an_erased_clip_leaves_nothing_but_the_event() {
+    let room = Room::new().await;
+    let kept = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let gone = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
+    room.settle(&pipeline).await;
+    assert!(room.catalog.clip_any(gone).await.unwrap().is_none());
+    assert!(room.vault.read_clip_keys(room.owner, gone).await.unwrap().is_none());
+    let upload = room.catalog.upload(gone).await.unwrap().unwrap();
+    assert_eq!((upload.state, upload.length), (UploadState::Ended, None), "the vehicle is told 410");
+    assert_eq!(room.events(EventKind::ClipErased).await, 1);
+    assert_eq!(room.clip(kept).await.state, ClipState::Ready);
+    room.assert_tidy(&[kept]).await;
+}
+
+#[tokio::test]
+async fn a_clip_can_be_erased_while_it_is_being_made() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let slow = Arc::new(FakeTranscoder::gated(0));
+    let first = room.pipeline(slow.clone()).await;
+    let work = tokio::spawn(async move { first.work_once().await });
+    until("it is being made", async || slow.at_work() == 1).await;
+    room.queue(&room.job(JobKind::EraseClip, id, None)).await;
+    let second = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    assert!(second.work_once().await.unwrap());
+    assert!(room.catalog.clip_any(id).await.unwrap().is_none());
+    slow.open(1);
+    work.await.unwrap().unwrap();
+    room.settle(&second).await;
+    assert_eq!(room.stored().await, (0, 0));
+    assert_eq!(room.events(EventKind::ClipReady).await, 0);
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn a_clip_is_erased_before_its_original_was_ever_sealed() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let job = room.job(JobKind::EraseClip, id, None);
+    let mut tx = room.catalog.begin().await.unwrap();
+    tx.cancel_jobs_of_clip(id, job.id, room.clock.now_ms()).await.unwrap();
+    tx.queue_job(&job).await.unwrap();
+    tx.commit().await.unwrap();
+    room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+    assert!(room.catalog.clip_any(id).await.unwrap().is_none());
+    assert_eq!(room.stored().await, (0, 0));
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn the_sweep_erases_trash_that_is_due_and_no_other() {
+    let room = Room::new().await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    let mut clips = Vec::new();
+    for _ in 0..3 {
+        clips.push(room.receive(&clip(VIDEO), &UploadMetadata::default()).await);
+    }
+    room.settle(&pipeline).await;
+    let now = room.clock.now_ms();
+    let mut tx = room.catalog.begin().await.unwrap();
+    for (id, days) in [(clips[0], 1), (clips[1], 3)] {
+        assert!(tx.trash_clip(room.owner, id, now, now + days * DAY_MS).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    room.clock.advance(DAY_MS);
+    for _ in 0..2 {
+        pipeline.sweep().await.unwrap();
+    }
+    assert_eq!(room.catalog.count_jobs(JobState::Queued).await.unwrap(), 1, "it is queued once");
+    room.settle(&pipeline).await;
+    assert!(room.catalog.clip_any(clips[0]).await.unwrap().is_none());
+    assert_eq!(room.clip(clips[1]).await.state, ClipState::Trashed);
+    assert_eq!(room.clip(clips[2]).await.state, ClipState::Ready);
+    room.assert_tidy(&clips).await;
+}
+
+#[tokio::test]
+async fn a_held_clip_is_not_erased() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    let mut tx = room.catalog.begin().await.unwrap();
+    assert!(tx.hold_clip(id, true, room.clock.now_ms()).await.unwrap());
+    tx.commit().await.unwrap();
+    room.queue(&room.job(JobKind::EraseClip, id, None)).await;
+    room.settle(&pipeline).await;
+    assert_eq!(room.clip(id).await.state, ClipState::Ready);
+    assert_eq!(room.read(id, None, "original").await, clip(VIDEO));
+}
+
+#[tokio::test]
+async fn ended_jobs_are_forgotten_after_a_day() {
+    let room = Room::new().await;
+    room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 1);
+    room.clock.advance(DAY_MS + LEASE_MS);
+    pipeline.sweep().await.unwrap();
+    assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 0);
+}

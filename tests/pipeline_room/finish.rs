@@ -1,0 +1,158 @@
+//! What becomes of an upload whose bytes are all there.
+
+use std::sync::Arc;
+
+use dashvault::model::{ClipState, EventKind, JobState, UploadState};
+use dashvault::vault::{ClipDetails, ClipSummary, UploadMetadata};
+use dashvault_keys::digest::sha256;
+use data_encoding::HEXLOWER;
+
+use crate::fake::{BROKEN, FakeTranscoder, POISON, VIDEO};
+use crate::room::Room;
+
+/// A clip of several pages and segments that begins with `head`.
+pub fn clip(head: &[u8]) -> Vec<u8> {
+    let mut bytes = head.to_vec();
+    bytes.extend((0..700_000_u32).map(|n| (n * 31 % 251) as u8));
+    bytes
+}
+
+fn said() -> UploadMetadata {
+    UploadMetadata {
+        filename: Some("front.mp4".to_owned()),
+        recorded_at: Some(1_650_000_000_000),
+        camera: Some("front".to_owned()),
+        kind: Some("event".to_owned()),
+        lat: Some(35.5),
+        lon: Some(139.7),
+        ..UploadMetadata::default()
+    }
+}
+
+#[tokio::test]
+async fn an_upload_becomes_a_clip_that_can_be_watched() {
+    let room = Room::new().await;
+    let bytes = clip(VIDEO);
+    let sum = HEXLOWER.encode(&sha256(&bytes));
+    let metadata = UploadMetadata {
+        sha256: Some(sum.to_uppercase()),
+        ..said()
+    };
+    let id = room.receive(&bytes, &metadata).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    assert!(pipeline.work_once().await.unwrap());
+    assert!(!pipeline.work_once().await.unwrap(), "one upload is one job");
+
+    let row = room.clip(id).await;
+    assert_eq!((row.state, row.progress, row.error_code), (ClipState::Ready, 1_000, None));
+    assert_eq!(room.read(id, None, "original").await, bytes);
+    let names = room.names(id, None).await;
+    assert_eq!(names, ["360p", "360p.index", "original", "poster", "source", "source.index"]);
+    assert!(room.read(id, None, "source").await.ends_with(&bytes));
+
+    let keys = room.keys(id).await;
+    let summary: ClipSummary = keys.open(id.as_bytes(), &row.sealed_summary.unwrap()).unwrap();
+    assert_eq!(summary.recorded_at, said().recorded_at);
+    assert_eq!((summary.bytes, summary.duration_ms), (bytes.len() as u64, Some(10_000)));
+    assert_eq!((summary.width, summary.height), (Some(1280), Some(720)));
+    let details: ClipDetails = keys.open(id.as_bytes(), &row.sealed_details.unwrap()).unwrap();
+    assert_eq!((details.sha256, details.bytes), (sum, bytes.len() as u64));
+    assert_eq!((details.filename, details.lat), (said().filename, said().lat));
+
+    let upload = room.catalog.upload(id).await.unwrap().unwrap();
+    assert_eq!((upload.state, upload.length, upload.received), (UploadState::Finished, None, 0));
+    assert_eq!(upload.sealed_metadata, None);
+    assert_eq!(room.events(EventKind::ClipReady).await, 1);
+    assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 1);
+    room.settle(&pipeline).await;
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn bytes_that_differ_from_what_was_declared_are_never_ready() {
+    let room = Room::new().await;
+    let bytes = clip(VIDEO);
+    let metadata = UploadMetadata {
+        sha256: Some(HEXLOWER.encode(&sha256(b"something else"))),
+        ..said()
+    };
+    let id = room.receive(&bytes, &metadata).await;
+    let transcoder = Arc::new(FakeTranscoder::new());
+    let pipeline = room.pipeline(transcoder.clone()).await;
+    room.settle(&pipeline).await;
+    let row = room.clip(id).await;
+    assert_eq!((row.state, row.error_code.as_deref()), (ClipState::Failed, Some("sha256_mismatch")));
+    assert_eq!(transcoder.times_made(), [0; 0], "nothing is made of it");
+    assert_eq!(room.read(id, None, "original").await, bytes, "its owner can see what came");
+    assert_eq!(room.events(EventKind::ClipFailed).await, 1);
+    assert_eq!(room.events(EventKind::ClipReady).await, 0);
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn a_clip_that_cannot_be_decoded_keeps_its_original_and_says_why() {
+    let room = Room::new().await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    for (number, (head, code)) in [(&b"text: no video"[..], "unsupported_format"), (BROKEN, "invalid")]
+        .into_iter()
+        .enumerate()
+    {
+        let bytes = clip(head);
+        let id = room.receive(&bytes, &said()).await;
+        room.settle(&pipeline).await;
+        let row = room.clip(id).await;
+        assert_eq!((row.state, row.error_code.as_deref()), (ClipState::Failed, Some(code)));
+        let details: ClipDetails = room.keys(id).await.open(id.as_bytes(), &row.sealed_details.unwrap()).unwrap();
+        assert!(details.error_detail.is_some_and(|text| text.len() > 10), "a reason to read");
+        assert_eq!(room.read(id, None, "original").await, bytes);
+        assert_eq!(room.names(id, None).await, ["original"]);
+        let upload = room.catalog.upload(id).await.unwrap().unwrap();
+        assert_eq!(upload.state, UploadState::Finished, "a receipt is due");
+        assert_eq!(room.events(EventKind::ClipFailed).await, number + 1);
+        let original = room.objects(id, None).await[0].id;
+        assert!(room.catalog.all_objects_of(id).await.unwrap().contains(&original));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_panics_ends_as_a_failed_clip_and_takes_nothing_with_it() {
+    let room = Room::new().await;
+    let poison = room.receive(&clip(POISON), &said()).await;
+    let transcoder = Arc::new(FakeTranscoder::new());
+    let pipeline = room.pipeline(transcoder.clone()).await;
+    room.settle(&pipeline).await;
+    let row = room.clip(poison).await;
+    assert_eq!((row.state, row.error_code.as_deref()), (ClipState::Failed, Some("internal")));
+    assert_eq!(transcoder.times_made(), [5], "it was tried five times");
+    assert_eq!(room.read(poison, None, "original").await, clip(POISON));
+    let fine = room.receive(&clip(VIDEO), &said()).await;
+    room.settle(&pipeline).await;
+    assert_eq!(room.clip(fine).await.state, ClipState::Ready);
+    room.assert_tidy(&[poison, fine]).await;
+}
+
+#[tokio::test]
+async fn a_clip_in_the_trash_is_finished_there_and_comes_back_ready() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &said()).await;
+    let mut tx = room.catalog.begin().await.unwrap();
+    let now = dashvault::model::Clock::now_ms(&*room.clock);
+    assert!(tx.trash_clip(room.owner, id, now, now + 600_000).await.unwrap());
+    tx.commit().await.unwrap();
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    let row = room.clip(id).await;
+    assert_eq!((row.state, row.state_before), (ClipState::Trashed, Some(ClipState::Ready)));
+    assert_eq!(room.names(id, None).await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_small_clip_of_many_small_pieces_is_put_together_in_order() {
+    let room = Room::new().await;
+    let bytes = &clip(VIDEO)[..5_000];
+    let id = room.receive_pieces(bytes, &said(), 31).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    assert_eq!(room.read(id, None, "original").await, bytes);
+    room.assert_tidy(&[id]).await;
+}

@@ -1,0 +1,10 @@
+//! The pipeline's room: real vault and catalogue, a store in memory that fails on demand, a fake transcoder.
+
+mod crashes;
+mod erase;
+mod fake;
+mod faults;
+mod finish;
+mod links;
+mod queue;
+mod room;

@@ -1,0 +1,295 @@
+//! A vault in memory with one owner, and the ways to look into every corner of it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashvault::audit::Audit;
+use dashvault::catalog::{self, Catalog, NewClip, NewJob, NewUpload, PieceRow, UploadKeyRow, UploadStep};
+use dashvault::media::Transcoder;
+use dashvault::model::{
+    ByteRange, ClipId, ClipState, Clock, EventKind, FixedClock, JobId, JobKind, JobState, LinkId, OwnerId,
+};
+use dashvault::pipeline::{Config, Pipeline};
+use dashvault::store::{Backend, Store};
+use dashvault::vault::{self, ClipKeys, OwnerProfile, StoredObject, UploadMetadata, Vault};
+use dashvault_keys::provider::Keyring;
+use dashvault_test_support::Scratch;
+use futures_util::TryStreamExt as _;
+use object_store::ObjectStore as _;
+use object_store::memory::InMemory;
+
+use crate::faults::{Faults, FaultyStore};
+
+/// Later than the clocks of intents that count from 0.
+const START_MS: i64 = 1_700_000_000_000;
+/// Jobs of a dead process are taken over after this; no test waits that long, they move the clock.
+pub const LEASE_MS: i64 = 15_000;
+
+/// The vault of one test. Its parts survive the death of the pipeline.
+pub struct Room {
+    pub catalog: Catalog,
+    pub vault: Vault,
+    pub audit: Audit,
+    pub clock: Arc<FixedClock>,
+    pub faults: Arc<Faults>,
+    pub owner: OwnerId,
+    data: Arc<InMemory>,
+    staging: Arc<InMemory>,
+    keyring: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Room {
+    pub async fn new() -> Self {
+        let scratch = Scratch::new("pipeline");
+        let keyring = scratch.path().join("keyring");
+        Keyring::create(&keyring).expect("a keyring");
+        let config = catalog::Config::Sqlite {
+            dir: scratch.path().join("catalogue"),
+        };
+        let catalog = Catalog::connect(&config).await.expect("a catalogue");
+        let (data, staging) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+        let faults = Arc::new(Faults::default());
+        let clock = Arc::new(FixedClock::at(START_MS));
+        let vault = open_vault(&keyring, &catalog, &data, &staging, &faults, &clock).await;
+        let owner = OwnerId::random();
+        let profile = OwnerProfile {
+            email: "owner@example.org".to_owned(),
+            name: None,
+        };
+        let mut tx = catalog.begin().await.unwrap();
+        vault.make_owner(&mut tx, owner, &profile).await.expect("an owner");
+        tx.commit().await.unwrap();
+        let audit = Audit::new(vault.clone(), catalog.clone());
+        Self {
+            catalog,
+            vault,
+            audit,
+            clock,
+            faults,
+            owner,
+            data,
+            staging,
+            keyring,
+            _scratch: scratch,
+        }
+    }
+
+    /// A pipeline of a process of its own: nothing in memory is shared with an earlier one.
+    pub async fn pipeline(&self, transcoder: Arc<dyn Transcoder>) -> Pipeline {
+        let vault = open_vault(
+            &self.keyring,
+            &self.catalog,
+            &self.data,
+            &self.staging,
+            &self.faults,
+            &self.clock,
+        )
+        .await;
+        let config = Config {
+            transcodes: 1,
+            lease: Duration::from_millis(LEASE_MS.unsigned_abs()),
+            poll: Duration::from_millis(10),
+            sweep: Duration::from_millis(50),
+            drain: Duration::from_millis(50),
+        };
+        let audit = Audit::new(vault.clone(), self.catalog.clone());
+        Pipeline::new(config, transcoder, vault, self.catalog.clone(), audit, self.clock.clone())
+    }
+
+    /// Receives a whole upload in pieces, as ingest does, with its finish job queued.
+    pub async fn receive(&self, bytes: &[u8], metadata: &UploadMetadata) -> ClipId {
+        self.receive_pieces(bytes, metadata, 70_000).await
+    }
+
+    pub async fn receive_pieces(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize) -> ClipId {
+        let (id, tenant, now) = (ClipId::random(), self.vault.tenant(), self.clock.now_ms());
+        let key = self.vault.make_upload_key(id);
+        let mut tx = self.catalog.begin().await.unwrap();
+        tx.insert_upload(&NewUpload {
+            id,
+            tenant,
+            owner: self.owner,
+            device: None,
+            length: bytes.len() as u64,
+            sealed_metadata: self.vault.seal_metadata(id, metadata),
+            expires_at: now + 1_000_000,
+            created_at: now,
+        })
+        .await
+        .unwrap();
+        tx.insert_clip(&NewClip {
+            id,
+            tenant,
+            owner: self.owner,
+            device: None,
+            created_at: now,
+        })
+        .await
+        .unwrap();
+        tx.insert_upload_key(&UploadKeyRow {
+            id: key.id,
+            upload: id,
+            sealed: key.sealed.clone(),
+        })
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        let mut start = 0;
+        for plain in bytes.chunks(piece_bytes) {
+            let ids = self.vault.reserve_pieces(id, 1, now + LEASE_MS).await.unwrap();
+            let commitment = self.vault.put_piece(&key, self.owner, ids[0], start, plain).await.unwrap();
+            let mut tx = self.catalog.begin().await.unwrap();
+            tx.insert_piece(
+                &PieceRow {
+                    id: ids[0],
+                    upload: id,
+                    key: key.id,
+                    start,
+                    length: plain.len() as u64,
+                    commitment,
+                },
+                now,
+            )
+            .await
+            .unwrap();
+            assert!(tx.remove_intent(ids[0]).await.unwrap());
+            let to = start + plain.len() as u64;
+            let step = UploadStep {
+                id,
+                epoch: self.catalog.upload(id).await.unwrap().unwrap().epoch,
+                from: start,
+                to,
+                expires_at: now + 1_000_000,
+            };
+            assert!(tx.advance_upload(&step, now).await.unwrap());
+            tx.commit().await.unwrap();
+            start = to;
+        }
+        let mut tx = self.catalog.begin().await.unwrap();
+        assert!(tx.complete_upload(id, now).await.unwrap().is_some());
+        let from = [ClipState::Uploading];
+        assert!(tx.set_clip_state(id, &from, ClipState::Queued, now).await.unwrap());
+        tx.queue_job(&self.job(JobKind::Finish, id, None)).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// A job that is due now.
+    pub fn job(&self, kind: JobKind, clip: ClipId, link: Option<LinkId>) -> NewJob {
+        NewJob {
+            id: JobId::random(),
+            tenant: self.vault.tenant(),
+            kind,
+            owner: self.owner,
+            clip: Some(clip),
+            link,
+            run_after: self.clock.now_ms(),
+        }
+    }
+
+    pub async fn queue(&self, job: &NewJob) {
+        let mut tx = self.catalog.begin().await.unwrap();
+        tx.queue_job(job).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Works until every job has ended, moving the clock past leases and waits; then past every lease, and sweeps.
+    pub async fn settle(&self, pipeline: &Pipeline) {
+        for _ in 0..200 {
+            while pipeline.work_once().await.expect("the queue answers") {}
+            let open = self.catalog.count_jobs(JobState::Queued).await.unwrap()
+                + self.catalog.count_jobs(JobState::Running).await.unwrap();
+            if open == 0 {
+                self.clock.advance(LEASE_MS + 1);
+                return pipeline.sweep().await.expect("the store answers");
+            }
+            self.clock.advance(LEASE_MS + 1);
+        }
+        panic!("the jobs do not come to an end");
+    }
+
+    pub async fn clip(&self, clip: ClipId) -> catalog::ClipRow {
+        self.catalog.clip_any(clip).await.unwrap().expect("the clip's row")
+    }
+
+    pub async fn keys(&self, clip: ClipId) -> ClipKeys {
+        let keys = self.vault.read_clip_keys(self.owner, clip).await.unwrap();
+        keys.expect("the clip's keys")
+    }
+
+    /// The published objects of a clip or a link.
+    pub async fn objects(&self, clip: ClipId, link: Option<LinkId>) -> Vec<StoredObject> {
+        self.vault.objects(&self.keys(clip).await, link).await.unwrap()
+    }
+
+    /// The names of the published objects of a clip or a link, sorted.
+    pub async fn names(&self, clip: ClipId, link: Option<LinkId>) -> Vec<String> {
+        let objects = self.objects(clip, link).await;
+        let mut names: Vec<_> = objects.into_iter().map(|object| object.about.rendition).collect();
+        names.sort();
+        names
+    }
+
+    /// The plaintext of a published object.
+    pub async fn read(&self, clip: ClipId, link: Option<LinkId>, name: &str) -> Vec<u8> {
+        let keys = self.keys(clip).await;
+        let objects = self.vault.objects(&keys, link).await.unwrap();
+        let object = objects.iter().find(|object| object.about.rendition == name);
+        let object = object.unwrap_or_else(|| panic!("no object {name}"));
+        let stream = self.vault.read(&keys, object, ByteRange::whole(object.about.length));
+        let parts: Vec<_> = stream.try_collect().await.expect("it opens");
+        parts.concat()
+    }
+
+    /// How many events of a kind an owner sees.
+    pub async fn events(&self, kind: EventKind) -> usize {
+        let activity = self.audit.activity(self.owner, None, 100).await.unwrap();
+        activity.events.iter().filter(|event| event.kind == kind).count()
+    }
+
+    /// How many objects lie in the data bucket and in the staging location.
+    pub async fn stored(&self) -> (usize, usize) {
+        (names(&self.data).await.len(), names(&self.staging).await.len())
+    }
+
+    /// The data bucket holds exactly what rows name, staging nothing, and nothing is being written.
+    pub async fn assert_tidy(&self, clips: &[ClipId]) {
+        let mut rows = BTreeSet::new();
+        for clip in clips {
+            let ids = self.catalog.all_objects_of(*clip).await.unwrap();
+            rows.extend(ids.iter().map(ToString::to_string));
+            assert_eq!(self.catalog.pieces_of(*clip, None, 10).await.unwrap(), [], "pieces are left");
+            assert_eq!(self.catalog.upload_keys_of(*clip).await.unwrap(), [], "upload keys are left");
+        }
+        assert_eq!(names(&self.data).await, rows, "the data bucket and the rows differ");
+        assert_eq!(names(&self.staging).await, BTreeSet::new(), "staging is not empty");
+        let intents = self.catalog.ended_intents(i64::MAX, 10).await.unwrap();
+        assert_eq!(intents, [], "intents are left");
+    }
+}
+
+async fn names(store: &InMemory) -> BTreeSet<String> {
+    let listing = store.list(None).map_ok(|meta| meta.location.filename().unwrap_or_default().to_owned());
+    listing.try_collect().await.unwrap()
+}
+
+async fn open_vault(
+    keyring: &std::path::Path,
+    catalog: &Catalog,
+    data: &Arc<InMemory>,
+    staging: &Arc<InMemory>,
+    faults: &Arc<Faults>,
+    clock: &Arc<FixedClock>,
+) -> Vault {
+    let at = |inner: &Arc<InMemory>| {
+        Backend::with_multipart(Arc::new(FaultyStore::new(inner.clone(), faults.clone())))
+    };
+    let store = Store::over(at(data), at(staging), at(&Arc::new(InMemory::new())));
+    let config = vault::Config {
+        keyring: keyring.to_owned(),
+    };
+    Vault::open(&config, catalog.clone(), store, clock.clone()).await.expect("the vault opens")
+}
