@@ -240,7 +240,14 @@ async fn an_erasure_is_queued_once_a_clip() {
             clip,
             ..a_job(tenant, JobKind::EraseClip, 1)
         };
-        queue(&catalog, &NewJob { clip, ..a_job(tenant, JobKind::Finish, 1) }).await;
+        queue(
+            &catalog,
+            &NewJob {
+                clip,
+                ..a_job(tenant, JobKind::Finish, 1)
+            },
+        )
+        .await;
         let mut queued = Vec::new();
         for job in (0..3).map(wish) {
             let mut tx = catalog.begin().await.unwrap();
@@ -263,10 +270,23 @@ async fn a_cancelled_job_is_taken_from_queue_and_holder_alike() {
     both(async |catalog| {
         let tenant = a_tenant(&catalog).await;
         let (clip, link) = (Some(ClipId::random()), Some(LinkId::random()));
-        let erasure = NewJob { clip, ..a_job(tenant, JobKind::EraseClip, 1) };
-        let running = NewJob { clip, ..a_job(tenant, JobKind::Finish, 1) };
-        let queued = NewJob { clip, link, ..a_job(tenant, JobKind::LinkMedia, 50) };
-        let other = NewJob { link: Some(LinkId::random()), ..a_job(tenant, JobKind::LinkMedia, 50) };
+        let erasure = NewJob {
+            clip,
+            ..a_job(tenant, JobKind::EraseClip, 1)
+        };
+        let running = NewJob {
+            clip,
+            ..a_job(tenant, JobKind::Finish, 1)
+        };
+        let queued = NewJob {
+            clip,
+            link,
+            ..a_job(tenant, JobKind::LinkMedia, 50)
+        };
+        let other = NewJob {
+            link: Some(LinkId::random()),
+            ..a_job(tenant, JobKind::LinkMedia, 50)
+        };
         for job in [&erasure, &running, &queued, &other] {
             queue(&catalog, job).await;
         }
@@ -279,7 +299,11 @@ async fn a_cancelled_job_is_taken_from_queue_and_holder_alike() {
         tx.commit().await.unwrap();
         assert_eq!(catalog.link_progress(link.unwrap()).await.unwrap(), None);
         assert_eq!(writes(&catalog, held, 2).await, [false; 6]);
-        assert_eq!(lease(&catalog, HEAVY, 50).await.unwrap().1.id, other.id, "nothing else is left");
+        assert_eq!(
+            lease(&catalog, HEAVY, 50).await.unwrap().1.id,
+            other.id,
+            "nothing else is left"
+        );
         assert_eq!(lease(&catalog, LIGHT, 50).await.unwrap().1.id, erasure.id);
     })
     .await;
