@@ -14,7 +14,7 @@ use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow};
 use crate::media::{self, MediaError};
 use crate::model::{ClipId, ClipState, EventKind};
-use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, ManifestObject, OwnerKeys, StoredObject, VaultError};
+use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, OwnerKeys, StoredObject};
 
 impl Inner {
     pub(super) async fn finish(&self, held: &Held) -> Result<(), JobError> {
@@ -104,8 +104,8 @@ impl Inner {
         made: &Made,
     ) -> Result<(), JobError> {
         let now = self.clock.now_ms();
-        let details: ClipDetails = opened(keys.open(row.id.as_bytes(), sealed(&row.sealed_details)?))?;
-        let summary: ClipSummary = opened(keys.open(row.id.as_bytes(), sealed(&row.sealed_summary)?))?;
+        let details: ClipDetails = keys.open(row.id.as_bytes(), sealed(&row.sealed_details)?)?;
+        let summary: ClipSummary = keys.open(row.id.as_bytes(), sealed(&row.sealed_summary)?)?;
         let summary = ClipSummary {
             duration_ms: Some(made.duration_ms),
             has_audio: made.has_audio,
@@ -116,12 +116,12 @@ impl Inner {
         let rest = made
             .objects
             .iter()
-            .map(|(object, about)| ManifestObject::new(object, about));
+            .map(|(object, about)| object.in_manifest(about.codec.clone()));
         let manifest = Manifest {
             recorded_at: details.recorded_at,
-            received_at: details.received_at,
+            received_at: Some(details.received_at),
             duration_ms: Some(made.duration_ms),
-            objects: std::iter::once(manifest_of(original)).chain(rest).collect(),
+            objects: std::iter::once(original.in_manifest()?).chain(rest).collect(),
         };
         // The original's envelope is revision 1.
         let envelope = self.vault.envelope(owner_keys, keys, 2, &manifest);
@@ -136,7 +136,7 @@ impl Inner {
             state: ClipState::Ready,
             incomplete: made.incomplete,
             error_code: None,
-            kek_version: owner_keys.kek_version(),
+            kek_version: owner_keys.kek_version().into(),
             envelope: &envelope,
             sealed_summary: &sealed_summary,
             sealed_details: sealed(&row.sealed_details)?,
@@ -159,7 +159,7 @@ impl Inner {
         error: &MediaError,
     ) -> Result<(), JobError> {
         let now = self.clock.now_ms();
-        let details: ClipDetails = opened(keys.open(row.id.as_bytes(), sealed(&row.sealed_details)?))?;
+        let details: ClipDetails = keys.open(row.id.as_bytes(), sealed(&row.sealed_details)?)?;
         let details = ClipDetails {
             error_detail: Some(error.to_string()),
             ..details
@@ -189,19 +189,4 @@ impl Inner {
 /// A column that stands in every row with an envelope; none when the clip was erased between two reads.
 fn sealed(column: &Option<Vec<u8>>) -> Result<&[u8], JobError> {
     column.as_deref().ok_or(JobError::Gone)
-}
-
-fn opened<T>(result: Result<T, VaultError>) -> Result<T, JobError> {
-    Ok(result?)
-}
-
-fn manifest_of(object: &StoredObject) -> ManifestObject {
-    ManifestObject {
-        id: object.id,
-        suite: object.suite,
-        log2_segment: object.log2_segment,
-        padded_size: object.padded_size,
-        commitment: data_encoding::HEXLOWER.encode(&object.commitment),
-        about: object.about.clone(),
-    }
 }

@@ -42,7 +42,10 @@ impl Inner {
         match self.make(held, &keys, original, plan).await {
             Ok(made) => {
                 let mut tx = self.begin_held(held).await?;
-                if !tx.set_link_media(id, LinkMediaState::Preparing, LinkMediaState::Ready, None).await? {
+                if !tx
+                    .set_link_media(id, LinkMediaState::Preparing, LinkMediaState::Ready, None)
+                    .await?
+                {
                     return Err(JobError::Gone);
                 }
                 for (object, about) in &made.objects {
@@ -52,8 +55,13 @@ impl Inner {
             }
             Err(MakeError::Clip(error)) => {
                 let mut tx = self.begin_held(held).await?;
-                tx.set_link_media(id, LinkMediaState::Preparing, LinkMediaState::Failed, Some(error.code()))
-                    .await?;
+                tx.set_link_media(
+                    id,
+                    LinkMediaState::Preparing,
+                    LinkMediaState::Failed,
+                    Some(error.code()),
+                )
+                .await?;
                 self.commit_end(tx, held, Some(error.code())).await
             }
             Err(MakeError::Job(error)) => Err(error),

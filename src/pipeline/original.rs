@@ -8,13 +8,12 @@ use data_encoding::HEXLOWER;
 use super::Inner;
 use super::error::JobError;
 use super::lease::Held;
-use super::renditions::about_of;
 use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow, UploadRow};
 use crate::model::{ClipId, ClipState, EventKind, ObjectKind};
 use crate::vault::{
-    ClipDetails, ClipKeys, ClipSummary, Manifest, ManifestObject, ObjectWriter, OwnerKeys, PieceRef, SealedObject,
-    UploadKey, UploadMetadata,
+    ClipDetails, ClipKeys, ClipSummary, Manifest, ObjectWriter, OwnerKeys, PieceRef, SealedObject, UploadKey,
+    UploadMetadata,
 };
 
 /// Piece rows read at once: 100 pieces of 4 MiB, or of half a second each on a slow link.
@@ -142,7 +141,7 @@ impl Inner {
         sound: bool,
     ) -> Result<(), JobError> {
         let now = self.clock.now_ms();
-        let about = about_of(sealed);
+        let about = sealed.about();
         let details = ClipDetails {
             sha256: about.sha256.clone(),
             bytes: sealed.length,
@@ -164,9 +163,9 @@ impl Inner {
         };
         let manifest = Manifest {
             recorded_at: metadata.recorded_at,
-            received_at: upload.updated_at,
+            received_at: Some(upload.updated_at),
             duration_ms: None,
-            objects: vec![ManifestObject::new(sealed, &about)],
+            objects: vec![sealed.in_manifest(None)],
         };
         let row = clip.id.as_bytes();
         let (sealed_summary, sealed_details) = (keys.seal(row, &summary), keys.seal(row, &details));
@@ -184,7 +183,7 @@ impl Inner {
             },
             incomplete: false,
             error_code: (!sound).then_some(MISMATCH),
-            kek_version: owner_keys.kek_version(),
+            kek_version: owner_keys.kek_version().into(),
             envelope: &envelope,
             sealed_summary: &sealed_summary,
             sealed_details: &sealed_details,

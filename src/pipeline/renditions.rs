@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
-
 use super::error::JobError;
 use super::lease::Held;
 use super::sink::SealingSink;
@@ -89,7 +87,7 @@ impl Inner {
             if sealed.length != output.bytes {
                 return Err(JobError::internal("an output has another length than its report says"));
             }
-            let mut about = about_of(&sealed);
+            let mut about = sealed.about();
             about.width = Some(output.width);
             about.height = Some(output.height);
             about.codec = Some(output.codec.clone());
@@ -103,7 +101,7 @@ impl Inner {
                 let mut writer = created.await?;
                 writer.write(&index.to_bytes()).await?;
                 let sealed = writer.finish().await?;
-                let about = about_of(&sealed);
+                let about = sealed.about();
                 objects.push((sealed, about));
             }
         }
@@ -111,17 +109,6 @@ impl Inner {
             self.vault.verify(keys, sealed).await?;
         }
         Ok(objects)
-    }
-}
-
-/// What every object's row says; video adds its picture.
-pub(super) fn about_of(sealed: &SealedObject) -> ObjectAbout {
-    ObjectAbout {
-        kind: sealed.kind as u8,
-        rendition: sealed.rendition.clone(),
-        length: sealed.length,
-        sha256: HEXLOWER.encode(&sealed.sha256),
-        ..ObjectAbout::default()
     }
 }
 

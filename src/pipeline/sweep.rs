@@ -58,7 +58,8 @@ impl Inner {
         self.vault.remove_objects(&ids).await?;
         let mut tx = self.catalog.begin().await?;
         tx.delete_objects(&ids).await?;
-        tx.set_link_media(link.id, link.media_state, LinkMediaState::Removed, None).await?;
+        tx.set_link_media(link.id, link.media_state, LinkMediaState::Removed, None)
+            .await?;
         tx.commit().await?;
         Ok(())
     }

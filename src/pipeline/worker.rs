@@ -183,7 +183,8 @@ impl Inner {
                 }
             }
             (JobKind::LinkMedia, _, Some(link)) => {
-                tx.set_link_media(link, LinkMediaState::Preparing, LinkMediaState::Failed, Some(code)).await?;
+                tx.set_link_media(link, LinkMediaState::Preparing, LinkMediaState::Failed, Some(code))
+                    .await?;
             }
             _ => {}
         }
