@@ -17,9 +17,7 @@ const MAX_OPERATIONS: usize = 400;
 
 /// Runs what is due until the process dies or nothing is due.
 async fn run_until_death(room: &Room, pipeline: &Pipeline) {
-    let work = async {
-        while pipeline.work_once().await.expect("the queue answers") {}
-    };
+    let work = async { while pipeline.work_once().await.expect("the queue answers") {} };
     tokio::select! {
         () = work => {}
         () = room.faults.death() => {}
@@ -42,11 +40,19 @@ async fn finish_with(fault: Fault) {
         room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
 
         let row = room.clip(id).await;
-        assert_eq!((row.state, row.error_code), (ClipState::Ready, None), "{fault:?} at {at}");
+        assert_eq!(
+            (row.state, row.error_code),
+            (ClipState::Ready, None),
+            "{fault:?} at {at}"
+        );
         assert_eq!(room.read(id, None, "original").await, bytes, "{fault:?} at {at}");
         assert_eq!(room.names(id, None).await.len(), 6, "{fault:?} at {at}");
         assert_eq!(room.events(EventKind::ClipReady).await, 1, "{fault:?} at {at}");
-        assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 1, "{fault:?} at {at}");
+        assert_eq!(
+            room.catalog.count_jobs(JobState::Done).await.unwrap(),
+            1,
+            "{fault:?} at {at}"
+        );
         room.assert_tidy(&[id]).await;
         if !was_struck {
             assert!(struck > 10, "only {struck} operations were struck");
@@ -107,7 +113,8 @@ async fn an_erasure_that_dies_at_any_operation_leaves_nothing_of_the_clip() {
             let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
             let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
             room.settle(&pipeline).await;
-            room.queue(&room.job(dashvault::model::JobKind::EraseClip, id, None)).await;
+            room.queue(&room.job(dashvault::model::JobKind::EraseClip, id, None))
+                .await;
             room.faults.arm(at, fault);
             run_until_death(&room, &pipeline).await;
             let was_struck = room.faults.heal();

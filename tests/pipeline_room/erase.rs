@@ -24,7 +24,11 @@ async fn an_erased_clip_leaves_nothing_but_the_event() {
     assert!(room.catalog.clip_any(gone).await.unwrap().is_none());
     assert!(room.vault.read_clip_keys(room.owner, gone).await.unwrap().is_none());
     let upload = room.catalog.upload(gone).await.unwrap().unwrap();
-    assert_eq!((upload.state, upload.length), (UploadState::Ended, None), "the vehicle is told 410");
+    assert_eq!(
+        (upload.state, upload.length),
+        (UploadState::Ended, None),
+        "the vehicle is told 410"
+    );
     assert_eq!(room.events(EventKind::ClipErased).await, 1);
     assert_eq!(room.clip(kept).await.state, ClipState::Ready);
     room.assert_tidy(&[kept]).await;
@@ -84,7 +88,11 @@ async fn the_sweep_erases_trash_that_is_due_and_no_other() {
     for _ in 0..2 {
         pipeline.sweep().await.unwrap();
     }
-    assert_eq!(room.catalog.count_jobs(JobState::Queued).await.unwrap(), 1, "it is queued once");
+    assert_eq!(
+        room.catalog.count_jobs(JobState::Queued).await.unwrap(),
+        1,
+        "it is queued once"
+    );
     room.settle(&pipeline).await;
     assert!(room.catalog.clip_any(clips[0]).await.unwrap().is_none());
     assert_eq!(room.clip(clips[1]).await.state, ClipState::Trashed);

@@ -76,8 +76,14 @@ impl Drop for AtWork<'_> {
 async fn read_all(source: &dyn Source) -> Result<Vec<u8>, MediaError> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < source.len() {
-        let part = source.read(bytes.len() as u64, 300_000).await.map_err(MediaError::Source)?;
-        assert!(!part.is_empty() && part.len() <= 300_000, "a read answers something and no more than asked");
+        let part = source
+            .read(bytes.len() as u64, 300_000)
+            .await
+            .map_err(MediaError::Source)?;
+        assert!(
+            !part.is_empty() && part.len() <= 300_000,
+            "a read answers something and no more than asked"
+        );
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)
@@ -133,7 +139,9 @@ impl Transcoder for FakeTranscoder {
                 let bytes = output_bytes(&clip, plan, output);
                 let middle = bytes.len() / 2;
                 let part = if half == 0 { &bytes[..middle] } else { &bytes[middle..] };
-                sink.write(number, Bytes::copy_from_slice(part)).await.map_err(MediaError::Sink)?;
+                sink.write(number, Bytes::copy_from_slice(part))
+                    .await
+                    .map_err(MediaError::Sink)?;
             }
             progress(0.5 + 0.25 * half as f32);
             if half == 0 {
@@ -146,7 +154,12 @@ impl Transcoder for FakeTranscoder {
         }
         progress(1.0);
         Ok(MakeReport {
-            outputs: plan.outputs.iter().enumerate().map(|(n, o)| made(&clip, plan, n, o)).collect(),
+            outputs: plan
+                .outputs
+                .iter()
+                .enumerate()
+                .map(|(n, o)| made(&clip, plan, n, o))
+                .collect(),
             incomplete: false,
             has_audio: plan.audio_bits.is_some(),
         })

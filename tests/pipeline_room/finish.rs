@@ -44,10 +44,16 @@ async fn an_upload_becomes_a_clip_that_can_be_watched() {
     assert!(!pipeline.work_once().await.unwrap(), "one upload is one job");
 
     let row = room.clip(id).await;
-    assert_eq!((row.state, row.progress, row.error_code), (ClipState::Ready, 1_000, None));
+    assert_eq!(
+        (row.state, row.progress, row.error_code),
+        (ClipState::Ready, 1_000, None)
+    );
     assert_eq!(room.read(id, None, "original").await, bytes);
     let names = room.names(id, None).await;
-    assert_eq!(names, ["360p", "360p.index", "original", "poster", "source", "source.index"]);
+    assert_eq!(
+        names,
+        ["360p", "360p.index", "original", "poster", "source", "source.index"]
+    );
     assert!(room.read(id, None, "source").await.ends_with(&bytes));
 
     let keys = room.keys(id).await;
@@ -60,7 +66,10 @@ async fn an_upload_becomes_a_clip_that_can_be_watched() {
     assert_eq!((details.filename, details.lat), (said().filename, said().lat));
 
     let upload = room.catalog.upload(id).await.unwrap().unwrap();
-    assert_eq!((upload.state, upload.length, upload.received), (UploadState::Finished, None, 0));
+    assert_eq!(
+        (upload.state, upload.length, upload.received),
+        (UploadState::Finished, None, 0)
+    );
     assert_eq!(upload.sealed_metadata, None);
     assert_eq!(room.events(EventKind::ClipReady).await, 1);
     assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 1);
@@ -81,9 +90,16 @@ async fn bytes_that_differ_from_what_was_declared_are_never_ready() {
     let pipeline = room.pipeline(transcoder.clone()).await;
     room.settle(&pipeline).await;
     let row = room.clip(id).await;
-    assert_eq!((row.state, row.error_code.as_deref()), (ClipState::Failed, Some("sha256_mismatch")));
+    assert_eq!(
+        (row.state, row.error_code.as_deref()),
+        (ClipState::Failed, Some("sha256_mismatch"))
+    );
     assert_eq!(transcoder.times_made(), [0; 0], "nothing is made of it");
-    assert_eq!(room.read(id, None, "original").await, bytes, "its owner can see what came");
+    assert_eq!(
+        room.read(id, None, "original").await,
+        bytes,
+        "its owner can see what came"
+    );
     assert_eq!(room.events(EventKind::ClipFailed).await, 1);
     assert_eq!(room.events(EventKind::ClipReady).await, 0);
     room.assert_tidy(&[id]).await;
@@ -102,8 +118,15 @@ async fn a_clip_that_cannot_be_decoded_keeps_its_original_and_says_why() {
         room.settle(&pipeline).await;
         let row = room.clip(id).await;
         assert_eq!((row.state, row.error_code.as_deref()), (ClipState::Failed, Some(code)));
-        let details: ClipDetails = room.keys(id).await.open(id.as_bytes(), &row.sealed_details.unwrap()).unwrap();
-        assert!(details.error_detail.is_some_and(|text| text.len() > 10), "a reason to read");
+        let details: ClipDetails = room
+            .keys(id)
+            .await
+            .open(id.as_bytes(), &row.sealed_details.unwrap())
+            .unwrap();
+        assert!(
+            details.error_detail.is_some_and(|text| text.len() > 10),
+            "a reason to read"
+        );
         assert_eq!(room.read(id, None, "original").await, bytes);
         assert_eq!(room.names(id, None).await, ["original"]);
         let upload = room.catalog.upload(id).await.unwrap().unwrap();
@@ -122,7 +145,10 @@ async fn a_job_that_panics_ends_as_a_failed_clip_and_takes_nothing_with_it() {
     let pipeline = room.pipeline(transcoder.clone()).await;
     room.settle(&pipeline).await;
     let row = room.clip(poison).await;
-    assert_eq!((row.state, row.error_code.as_deref()), (ClipState::Failed, Some("internal")));
+    assert_eq!(
+        (row.state, row.error_code.as_deref()),
+        (ClipState::Failed, Some("internal"))
+    );
     assert_eq!(transcoder.times_made(), [5], "it was tried five times");
     assert_eq!(room.read(poison, None, "original").await, clip(POISON));
     let fine = room.receive(&clip(VIDEO), &said()).await;
@@ -142,7 +168,10 @@ async fn a_clip_in_the_trash_is_finished_there_and_comes_back_ready() {
     let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
     room.settle(&pipeline).await;
     let row = room.clip(id).await;
-    assert_eq!((row.state, row.state_before), (ClipState::Trashed, Some(ClipState::Ready)));
+    assert_eq!(
+        (row.state, row.state_before),
+        (ClipState::Trashed, Some(ClipState::Ready))
+    );
     assert_eq!(room.names(id, None).await.len(), 6);
 }
 

@@ -44,7 +44,9 @@ async fn make_link(room: &Room, clip: ClipId) -> LinkId {
     })
     .await
     .unwrap();
-    tx.queue_job(&room.job(JobKind::LinkMedia, clip, Some(id))).await.unwrap();
+    tx.queue_job(&room.job(JobKind::LinkMedia, clip, Some(id)))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     id
 }
@@ -62,11 +64,21 @@ async fn a_link_gets_media_of_its_own_of_the_span_alone() {
     let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
     assert!(pipeline.work_once().await.unwrap());
     assert_eq!(media_state(&room, link).await, LinkMediaState::Ready);
-    assert_eq!(room.names(id, None).await, of_clip, "the clip's own objects are as they were");
+    assert_eq!(
+        room.names(id, None).await,
+        of_clip,
+        "the clip's own objects are as they were"
+    );
     let names = room.names(id, Some(link)).await;
     assert!(names.contains(&"poster".to_owned()), "{names:?}");
-    assert!(!names.contains(&"original".to_owned()) && !names.contains(&"source".to_owned()), "{names:?}");
-    let video = names.iter().find(|name| names.contains(&format!("{name}.index"))).expect("a rendition");
+    assert!(
+        !names.contains(&"original".to_owned()) && !names.contains(&"source".to_owned()),
+        "{names:?}"
+    );
+    let video = names
+        .iter()
+        .find(|name| names.contains(&format!("{name}.index")))
+        .expect("a rendition");
     let made = room.read(id, Some(link), video).await;
     let told = String::from_utf8_lossy(&made[..100]).into_owned();
     assert!(told.contains("from_ms: 2000") && told.contains("to_ms: 6000"), "{told}");

@@ -41,7 +41,10 @@ async fn two_pipelines_on_one_queue_make_every_clip_once() {
         let shutdown = shutdown.clone();
         runs.push(tokio::spawn(async move { pipeline.run(shutdown).await }));
     }
-    until("all clips are made", async || room.catalog.count_jobs(JobState::Done).await.unwrap() == 6).await;
+    until("all clips are made", async || {
+        room.catalog.count_jobs(JobState::Done).await.unwrap() == 6
+    })
+    .await;
     shutdown.cancel();
     for run in runs {
         run.await.unwrap();
@@ -63,7 +66,10 @@ async fn a_node_that_lost_its_lease_writes_nothing_more() {
     let slow = Arc::new(FakeTranscoder::gated(0));
     let first = room.pipeline(slow.clone()).await;
     let sleeper = tokio::spawn(async move { first.work_once().await });
-    until("the first node is in the middle of its make", async || slow.at_work() == 1).await;
+    until("the first node is in the middle of its make", async || {
+        slow.at_work() == 1
+    })
+    .await;
 
     // It falls silent for longer than its lease, and another takes over and ends the job.
     room.clock.advance(LEASE_MS + 1);
@@ -106,7 +112,11 @@ async fn a_long_job_keeps_its_lease_and_tells_its_progress() {
     other.sweep().await.unwrap();
     slow.open(1);
     work.await.unwrap().unwrap();
-    assert_eq!(room.clip(id).await.state, ClipState::Ready, "the sweep took nothing that was being written");
+    assert_eq!(
+        room.clip(id).await.state,
+        ClipState::Ready,
+        "the sweep took nothing that was being written"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +132,10 @@ async fn a_shutdown_gives_the_lease_back_at_once() {
     });
     until("the make has begun", async || slow.at_work() == 1).await;
     shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(10), run).await.expect("it drains").unwrap();
+    tokio::time::timeout(Duration::from_secs(10), run)
+        .await
+        .expect("it drains")
+        .unwrap();
     assert_eq!(slow.at_work(), 0, "the make was ended");
     let job = &room.catalog.jobs_of_clip(id).await.unwrap()[0];
     assert_eq!((job.state, job.attempts, job.lease), (JobState::Queued, 0, None));

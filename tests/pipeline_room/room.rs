@@ -96,7 +96,14 @@ impl Room {
             drain: Duration::from_millis(50),
         };
         let audit = Audit::new(vault.clone(), self.catalog.clone());
-        Pipeline::new(config, transcoder, vault, self.catalog.clone(), audit, self.clock.clone())
+        Pipeline::new(
+            config,
+            transcoder,
+            vault,
+            self.catalog.clone(),
+            audit,
+            self.clock.clone(),
+        )
     }
 
     /// Receives a whole upload in pieces, as ingest does, with its finish job queued.
@@ -140,7 +147,11 @@ impl Room {
         let mut start = 0;
         for plain in bytes.chunks(piece_bytes) {
             let ids = self.vault.reserve_pieces(id, 1, now + LEASE_MS).await.unwrap();
-            let commitment = self.vault.put_piece(&key, self.owner, ids[0], start, plain).await.unwrap();
+            let commitment = self
+                .vault
+                .put_piece(&key, self.owner, ids[0], start, plain)
+                .await
+                .unwrap();
             let mut tx = self.catalog.begin().await.unwrap();
             tx.insert_piece(
                 &PieceRow {
@@ -261,8 +272,16 @@ impl Room {
         for clip in clips {
             let ids = self.catalog.all_objects_of(*clip).await.unwrap();
             rows.extend(ids.iter().map(ToString::to_string));
-            assert_eq!(self.catalog.pieces_of(*clip, None, 10).await.unwrap(), [], "pieces are left");
-            assert_eq!(self.catalog.upload_keys_of(*clip).await.unwrap(), [], "upload keys are left");
+            assert_eq!(
+                self.catalog.pieces_of(*clip, None, 10).await.unwrap(),
+                [],
+                "pieces are left"
+            );
+            assert_eq!(
+                self.catalog.upload_keys_of(*clip).await.unwrap(),
+                [],
+                "upload keys are left"
+            );
         }
         assert_eq!(names(&self.data).await, rows, "the data bucket and the rows differ");
         assert_eq!(names(&self.staging).await, BTreeSet::new(), "staging is not empty");
@@ -272,7 +291,9 @@ impl Room {
 }
 
 async fn names(store: &InMemory) -> BTreeSet<String> {
-    let listing = store.list(None).map_ok(|meta| meta.location.filename().unwrap_or_default().to_owned());
+    let listing = store
+        .list(None)
+        .map_ok(|meta| meta.location.filename().unwrap_or_default().to_owned());
     listing.try_collect().await.unwrap()
 }
 
@@ -284,12 +305,12 @@ async fn open_vault(
     faults: &Arc<Faults>,
     clock: &Arc<FixedClock>,
 ) -> Vault {
-    let at = |inner: &Arc<InMemory>| {
-        Backend::with_multipart(Arc::new(FaultyStore::new(inner.clone(), faults.clone())))
-    };
+    let at = |inner: &Arc<InMemory>| Backend::with_multipart(Arc::new(FaultyStore::new(inner.clone(), faults.clone())));
     let store = Store::over(at(data), at(staging), at(&Arc::new(InMemory::new())));
     let config = vault::Config {
         keyring: keyring.to_owned(),
     };
-    Vault::open(&config, catalog.clone(), store, clock.clone()).await.expect("the vault opens")
+    Vault::open(&config, catalog.clone(), store, clock.clone())
+        .await
+        .expect("the vault opens")
 }
