@@ -4,8 +4,15 @@
 //! over any number of cuts and restarts, and a local file may be deleted only once a signed receipt for it was verified
 //! ([`Uploaded::receipt`]), whatever status codes were met on the way.
 
+mod answer;
+mod connection;
 mod device;
 mod error;
+mod file;
+mod memory;
+mod pause;
+mod run;
+mod source;
 mod upload;
 
 pub use device::{Device, pair};

@@ -1,8 +1,16 @@
 //! Uploads files over links that die.
+//!
+//! A failure of any kind leads to the same place: ask where the upload stands, and go on from there. Nothing but a verified
+//! receipt means that the vault has a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use crate::answer::Answer;
+use crate::connection::{Connection, now_ms};
+use crate::run::Run;
+use crate::source::Source;
 use crate::{ClientError, Device};
 
 /// How a file is to be uploaded.
@@ -16,7 +24,7 @@ pub struct Options {
     pub camera: Option<String>,
     /// The kind of clip, such as `event` or `routine`.
     pub kind: Option<String>,
-    /// Give up when the vault was not reached for so long. `None` tries for ever.
+    /// Give up when nothing was gained for so long. `None` tries for ever.
     pub give_up_after: Option<Duration>,
 }
 
@@ -38,7 +46,7 @@ pub enum Stage {
 pub struct Progress {
     /// What it is busy with.
     pub stage: Stage,
-    /// Bytes hashed or sent so far.
+    /// Bytes hashed or sent so far; those sent may still be on their way.
     pub bytes: u64,
     /// Bytes of the file.
     pub total: u64,
@@ -62,14 +70,23 @@ pub struct Uploaded {
 /// Uploads to one vault as one vehicle.
 pub struct Client {
     device: Device,
-    server: String,
+    connection: Connection,
+    /// The vault's clock less this machine's, learnt from a refused token.
+    skew_ms: AtomicI64,
 }
 
 impl Client {
     /// A client of the vault that the device was paired with, or of `server` when the same vault has another address.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`].
     pub fn new(device: Device, server: Option<&str>) -> Result<Self, ClientError> {
-        let server = server.unwrap_or(device.server()).to_owned();
-        Ok(Self { device, server })
+        let connection = Connection::to(server.unwrap_or(device.server()))?;
+        Ok(Self {
+            device,
+            connection,
+            skew_ms: AtomicI64::new(0),
+        })
     }
 
     /// Uploads a file, resuming what an earlier call or an earlier process began. Links that fail, a vault that is busy
@@ -81,9 +98,52 @@ impl Client {
         &self,
         file: &Path,
         options: &Options,
-        progress: impl FnMut(Progress) + Send,
+        mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Uploaded, ClientError> {
-        let _ = (file, options, progress, &self.device, &self.server);
-        todo!()
+        let source = Source::hash(file, |bytes, total| {
+            progress(Progress {
+                stage: Stage::Hashing,
+                bytes,
+                total,
+            });
+        })
+        .await?;
+        let mut run = Run::new(self, &source, options, &mut progress);
+        let url = run.send_all().await?;
+        let clip_id = url.rsplit('/').next().unwrap_or_default().to_owned();
+        let receipt = match options.wait {
+            true => Some(run.wait_for_receipt(&url, &clip_id).await?),
+            false => None,
+        };
+        Ok(Uploaded {
+            file: file.to_owned(),
+            clip_id,
+            bytes: source.bytes(),
+            sha256: source.sha256().to_owned(),
+            receipt,
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn token(&self) -> String {
+        self.device.token_at(now_ms() + self.skew_ms.load(Ordering::Relaxed))
+    }
+
+    /// Takes the vault's clock from an answer that refused the token; whether a token signed by it is worth a try.
+    pub(crate) fn learn_skew(&self, answer: &Answer) -> bool {
+        match answer.date_ms() {
+            Some(date_ms) if answer.status() == 401 => {
+                self.skew_ms.store(date_ms - now_ms(), Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The checksum of one request's body (tus 1.0.0, extension checksum).
 
+use dashvault_keys::digest::{Sha1, Sha256, equal};
+use data_encoding::BASE64;
+
 use super::IngestError;
 
 /// How a body is summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChecksumAlgorithm {
-    /// For old clients.
+    /// For old clients; it finds a broken transfer, no attacker.
     Sha1,
     /// For all else.
     Sha256,
@@ -18,19 +21,42 @@ pub struct Checksum {
     expected: Vec<u8>,
 }
 
+/// A sum under way.
+pub(super) struct Sum {
+    expected: Vec<u8>,
+    context: Context,
+}
+
+enum Context {
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
 impl Checksum {
     /// For `Tus-Checksum-Algorithm`.
     pub const ALGORITHMS: &'static str = "sha1,sha256";
-    /// A body with a checksum is all or nothing: a link on which more than this never breaks needs no checksum a request.
+    /// A body with a checksum is all or nothing: a link on which more than this never breaks needs no checksum a request,
+    /// and its pieces are the rows of one transaction.
     pub const MAX_BODY_BYTES: u64 = 256 << 20;
 
-    /// Reads the header `Upload-Checksum`.
+    /// Reads the header `Upload-Checksum`: an algorithm, a space, the sum in base64.
     ///
     /// # Errors
     /// [`IngestError::Unsupported`] for another algorithm, [`IngestError::InvalidChecksum`] for what is no sum.
     pub fn parse(header: &str) -> Result<Self, IngestError> {
-        let _ = header;
-        todo!()
+        let (word, sum) = header.trim().split_once(' ').ok_or(IngestError::InvalidChecksum)?;
+        let (algorithm, size_bytes) = match word.to_ascii_lowercase().as_str() {
+            "sha1" => (ChecksumAlgorithm::Sha1, 20),
+            "sha256" => (ChecksumAlgorithm::Sha256, 32),
+            _ => return Err(IngestError::Unsupported),
+        };
+        let expected = BASE64
+            .decode(sum.trim().as_bytes())
+            .map_err(|_| IngestError::InvalidChecksum)?;
+        if expected.len() != size_bytes {
+            return Err(IngestError::InvalidChecksum);
+        }
+        Ok(Self { algorithm, expected })
     }
 
     /// The algorithm.
@@ -38,8 +64,65 @@ impl Checksum {
         self.algorithm
     }
 
-    /// The sum's bytes.
-    pub fn expected(&self) -> &[u8] {
-        &self.expected
+    pub(super) fn begin(self) -> Sum {
+        Sum {
+            expected: self.expected,
+            context: match self.algorithm {
+                ChecksumAlgorithm::Sha1 => Context::Sha1(Sha1::new()),
+                ChecksumAlgorithm::Sha256 => Context::Sha256(Sha256::new()),
+            },
+        }
+    }
+}
+
+impl Sum {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        match &mut self.context {
+            Context::Sha1(context) => context.update(bytes),
+            Context::Sha256(context) => context.update(bytes),
+        }
+    }
+
+    /// Whether the bytes have the sum that was told.
+    pub(super) fn is_right(self) -> bool {
+        match self.context {
+            Context::Sha1(context) => equal(&context.finish(), &self.expected),
+            Context::Sha256(context) => equal(&context.finish(), &self.expected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Of "abc", from FIPS 180.
+    const SHA1: &str = "sha1 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=";
+    const SHA256: &str = "sha256 ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+
+    #[test]
+    fn known_sums_are_right_and_others_are_not() {
+        for header in [SHA1, SHA256] {
+            let checksum = Checksum::parse(header).unwrap();
+            let mut right = checksum.clone().begin();
+            right.update(b"a");
+            right.update(b"bc");
+            assert!(right.is_right(), "{header}");
+            let mut wrong = checksum.begin();
+            wrong.update(b"abd");
+            assert!(!wrong.is_right(), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_checksum_is_told_from_what_is_not_known() {
+        for header in ["", "sha1", "sha1 ", "sha1 ?", "sha1 YWJj", "sha256 qZk+NkcGgWq6PiVxeFDCbJzQ2J0="] {
+            let refused = Checksum::parse(header).err();
+            assert!(matches!(refused, Some(IngestError::InvalidChecksum)), "{header:?}: {refused:?}");
+        }
+        for header in ["md5 rL0Y20zC+Fzt72VPzMSk2A==", "crc32c AAAAAA=="] {
+            let refused = Checksum::parse(header).err();
+            assert!(matches!(refused, Some(IngestError::Unsupported)), "{header:?}: {refused:?}");
+        }
     }
 }

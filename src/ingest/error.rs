@@ -81,7 +81,8 @@ pub enum IngestError {
 /// Where a failure came from; told once, at the edge.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-fn from_trouble(trouble: Trouble, cause: Cause) -> IngestError {
+/// What a failure beneath means to a client.
+pub(super) fn from_trouble(trouble: Trouble, cause: Cause) -> IngestError {
     match trouble {
         Trouble::Unavailable => IngestError::Unavailable(cause),
         Trouble::Full => IngestError::Full(cause),

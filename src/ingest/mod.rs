@@ -5,15 +5,27 @@
 //! it. There is one truth for the offset, the row; it is told after the commit and never before. The newest request on an
 //! upload wins: it raises the row's epoch, and a writer of an older epoch moves nothing any more.
 
+mod append;
+mod budget;
 mod checksum;
+mod committer;
+mod create;
+mod ending;
 mod error;
+mod live;
+mod metadata;
+mod receipt;
 mod status;
+mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use error::IngestError;
@@ -21,9 +33,17 @@ pub use status::{ReceiptState, Swept, UploadStatus};
 
 use crate::access::Principal;
 use crate::audit::Audit;
-use crate::catalog::Catalog;
-use crate::model::{ClipId, Clock};
+use crate::catalog::{Catalog, UploadRow};
+use crate::model::{ClipId, Clock, UnixMs, UploadState};
 use crate::vault::Vault;
+
+use append::{Body, open_length};
+use budget::Budget;
+use committer::Committer;
+use live::Live;
+
+/// What a client is asked to wait when too much is being received.
+const RETRY_AFTER_SECS: u32 = 5;
 
 /// What receiving is bounded by.
 #[derive(Debug, Clone)]
@@ -54,6 +74,12 @@ struct Inner {
     catalog: Catalog,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    runtime: Handle,
+    committer: Committer,
+    live: Live,
+    budget: Budget,
+    turns: Semaphore,
+    closing: AtomicBool,
 }
 
 impl Default for Config {
@@ -73,13 +99,20 @@ impl Default for Config {
 impl Ingest {
     /// Must be called on the runtime that outlives the requests: the writers run there.
     pub fn new(config: Config, vault: Vault, catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
+        let committer = Committer::start(catalog.clone(), audit.clone(), Arc::clone(&clock));
         Self {
             inner: Arc::new(Inner {
+                budget: Budget::new(config.buffer_bytes),
+                turns: Semaphore::new(config.max_writers.min(Semaphore::MAX_PERMITS)),
                 config,
                 vault,
                 catalog,
                 audit,
                 clock,
+                runtime: Handle::current(),
+                committer,
+                live: Live::default(),
+                closing: AtomicBool::new(false),
             }),
         }
     }
@@ -100,14 +133,16 @@ impl Ingest {
         length: u64,
         metadata: Option<&str>,
     ) -> Result<UploadStatus, IngestError> {
-        let _ = (who, length, metadata, &self.inner.vault, &self.inner.catalog);
-        todo!()
+        self.create_upload(who, length, metadata).await
     }
 
-    /// Where an upload stands (HEAD). What an older request has under way is flushed, and the older request ends.
+    /// Where an upload stands (HEAD). An older request on it ends, and what it has under way is made durable first; an
+    /// owner's question about what a vehicle sends leaves the vehicle alone.
+    ///
+    /// # Errors
+    /// [`IngestError::NotFound`], [`IngestError::Gone`].
     pub async fn offset(&self, who: &Principal, id: ClipId) -> Result<UploadStatus, IngestError> {
-        let _ = (who, id, &self.inner.audit);
-        todo!()
+        self.find_offset(who, id).await
     }
 
     /// Appends a body at `offset` (PATCH, and the body of a creation at offset 0). `body_bytes` is the length that was
@@ -128,36 +163,109 @@ impl Ingest {
         checksum: Option<Checksum>,
         body: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<UploadStatus, IngestError> {
-        let _ = (who, id, offset, body_bytes, checksum, body);
-        todo!()
+        let body = Body {
+            announced_bytes: body_bytes,
+            checksum,
+            stream: body,
+        };
+        self.append_body(who, id, offset, body).await
     }
 
     /// Ends an upload that is not complete, for its owner (DELETE). Its bytes are removed.
+    ///
+    /// # Errors
+    /// [`IngestError::Forbidden`] to a vehicle, [`IngestError::Complete`] when there is a clip to delete instead.
     pub async fn terminate(&self, who: &Principal, id: ClipId) -> Result<(), IngestError> {
-        let _ = (who, id);
-        todo!()
+        self.end(who, id).await
     }
 
-    /// The receipt of a finished upload.
+    /// The receipt of a finished upload: the same each time it is asked for.
+    ///
+    /// # Errors
+    /// [`IngestError::Gone`] once the clip is erased.
     pub async fn receipt(&self, who: &Principal, id: ClipId) -> Result<ReceiptState, IngestError> {
-        let _ = (who, id);
-        todo!()
+        self.find_receipt(who, id).await
     }
 
-    /// Completes what a crash left with all its bytes durable but not complete; call it at start-up. How many.
+    /// Completes what has all its bytes durable and is not complete; call it at start-up. How many.
     pub async fn recover(&self) -> Result<u64, IngestError> {
-        todo!()
+        self.complete_full().await
     }
 
     /// Ends uploads to which nothing came for too long and gives the bytes of ended ones to the sweep of intents; call it
     /// every few minutes, on any number of nodes.
     pub async fn sweep(&self) -> Result<Swept, IngestError> {
-        let _ = &self.inner.clock;
-        todo!()
+        self.sweep_uploads().await
     }
 
-    /// Ends every writer as a cut would and waits until what they had is durable; then all requests are refused as busy.
+    /// Ends every writer as a cut would and waits until what they had is durable; from now on all bodies are refused as
+    /// busy.
     pub async fn shut_down(&self) {
-        todo!()
+        self.inner.closing.store(true, Ordering::SeqCst);
+        self.inner.live.stop_all().await;
+    }
+
+    /// The upload, if `who` may know of it.
+    async fn upload_of(&self, who: &Principal, id: ClipId) -> Result<UploadRow, IngestError> {
+        let row = self.inner.catalog.upload(id).await?;
+        let row = row.filter(|row| match who {
+            Principal::Owner(session) => row.owner == session.owner(),
+            Principal::Device(session) => row.owner == session.owner() && row.device == Some(session.device()),
+            Principal::Link(_) => false,
+        });
+        row.ok_or(IngestError::NotFound)
+    }
+
+    async fn status_of(&self, row: &UploadRow) -> Result<UploadStatus, IngestError> {
+        let (offset, length) = match row.state {
+            UploadState::Open | UploadState::Complete => (row.received, open_length(row)?),
+            UploadState::Ended | UploadState::Expired => return Err(IngestError::Gone),
+            UploadState::Finished => {
+                // The row has forgotten the exact length; what is sealed about the clip knows it.
+                let clip = self.inner.catalog.clip(row.owner, row.id).await?.ok_or(IngestError::Gone)?;
+                let bytes = self.details(row, clip.sealed_details).await?.bytes;
+                (bytes, bytes)
+            }
+        };
+        Ok(UploadStatus {
+            id: row.id,
+            offset,
+            length,
+            expires_at: (row.state == UploadState::Open).then_some(row.expires_at),
+        })
+    }
+}
+
+impl Inner {
+    /// When an upload ends if nothing more comes.
+    fn expiry(&self) -> UnixMs {
+        let after = i64::try_from(self.config.expires_after.as_millis()).unwrap_or(i64::MAX);
+        self.clock.now_ms().saturating_add(after)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// A turn to bring bytes, held as long as they come.
+    fn turn(&self) -> Result<SemaphorePermit<'_>, IngestError> {
+        let busy = IngestError::Busy {
+            retry_after_secs: RETRY_AFTER_SECS,
+        };
+        if self.is_closing() {
+            return Err(busy);
+        }
+        self.turns.try_acquire().map_err(|_| busy)
+    }
+
+    /// New uploads are turned away first, so that those which began can end.
+    fn room_for_one_more(&self) -> Result<(), IngestError> {
+        let spare = self.config.max_writers / 8;
+        if self.is_closing() || self.turns.available_permits() <= spare {
+            return Err(IngestError::Busy {
+                retry_after_secs: RETRY_AFTER_SECS,
+            });
+        }
+        Ok(())
     }
 }

@@ -174,6 +174,8 @@ states! {
         UploadComplete = "upload_complete",
         /// The owner ended an upload.
         UploadEnded = "upload_ended",
+        /// Nothing came to an upload for too long.
+        UploadExpired = "upload_expired",
         /// A clip can be watched.
         ClipReady = "clip_ready",
         /// No rendition of a clip could be made.

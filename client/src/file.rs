@@ -1,0 +1,87 @@
+//! Small files that are there whole or not at all, also after a power cut.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::ClientError;
+
+/// Writes a file that only its owner may read; with `keep` one that is there already is an error (`AlreadyExists`).
+pub(crate) fn write(path: &Path, bytes: &[u8], keep: bool) -> Result<(), ClientError> {
+    let failed = |source| ClientError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = folder_of(path);
+    let name = path
+        .file_name()
+        .ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+    let random = data_encoding::HEXLOWER.encode(&dashvault_keys::digest::random::<8>());
+    let temporary = folder.join(format!(".{}.{random}", name.to_string_lossy()));
+    let written = write_synced(&temporary, bytes).and_then(|()| put_in_place(&temporary, path, keep));
+    // Gone already when it was renamed.
+    let _ = std::fs::remove_file(&temporary);
+    written.and_then(|()| File::open(&folder)?.sync_all()).map_err(failed)
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn put_in_place(temporary: &Path, path: &Path, keep: bool) -> io::Result<()> {
+    if !keep {
+        return std::fs::rename(temporary, path);
+    }
+    match std::fs::hard_link(temporary, path) {
+        // Memory cards have file systems without links; there a look has to do.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            if path.try_exists()? {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            std::fs::rename(temporary, path)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_written_file_is_private_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device.json");
+        write(&path, b"one", true).unwrap();
+        write(&path, b"two", false).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_to_be_kept_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device.json");
+        write(&path, b"one", true).unwrap();
+        let refused = write(&path, b"two", true).unwrap_err();
+        assert!(
+            matches!(&refused, ClientError::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists),
+            "{refused:?}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+}

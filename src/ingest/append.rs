@@ -1,0 +1,175 @@
+//! The request's side of an append: who may, where, and how the body reaches the writer.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::committer::{Committed, Order};
+use super::writer::{Arrived, CHUNKS, Writer};
+use super::{Checksum, Ingest, IngestError, UploadStatus};
+use crate::access::Principal;
+use crate::catalog::UploadRow;
+use crate::model::{ClipId, UploadState};
+
+/// How long an append waits for an older writer on this node to make durable what it has.
+const APPEND_WAIT: Duration = Duration::from_secs(5);
+/// The same for a question; its answer is due within 200 ms. What is not durable by then is sent again.
+const OFFSET_WAIT: Duration = Duration::from_millis(120);
+
+/// A body and what was said of it.
+pub(super) struct Body<S> {
+    pub announced_bytes: Option<u64>,
+    pub checksum: Option<Checksum>,
+    pub stream: S,
+}
+
+impl Ingest {
+    pub(super) async fn append_body<E>(
+        &self,
+        who: &Principal,
+        id: ClipId,
+        offset: u64,
+        body: Body<impl Stream<Item = Result<Bytes, E>>>,
+    ) -> Result<UploadStatus, IngestError> {
+        let row = self.upload_of(who, id).await?;
+        if row.state != UploadState::Open {
+            return self.append_to_complete(&row, offset, body.announced_bytes).await;
+        }
+        if let Some(limit) = over_limit(&row, offset, &body) {
+            return Err(IngestError::TooLarge { limit });
+        }
+        let _turn = self.inner.turn()?;
+        self.inner.live.take_over(id, APPEND_WAIT).await;
+        let Some(row) = self.fence(id).await? else {
+            // Completed or ended by the request that was just taken over.
+            let row = self.upload_of(who, id).await?;
+            return self.append_to_complete(&row, offset, body.announced_bytes).await;
+        };
+        if row.received != offset {
+            return Err(IngestError::Mismatch { offset: row.received });
+        }
+        let length = open_length(&row)?;
+        let sign = self.inner.live.register(id, row.epoch).ok_or(IngestError::Fenced)?;
+        let writer = Writer {
+            inner: Arc::clone(&self.inner),
+            id,
+            owner: row.owner,
+            epoch: row.epoch,
+            length,
+            offset,
+            sum: body.checksum.map(Checksum::begin),
+            sign,
+        };
+        let (chunks, arriving) = mpsc::channel(CHUNKS);
+        // On the runtime that outlives the request: what arrived is kept when the request goes.
+        let writing = self.inner.runtime.spawn(writer.run(arriving));
+        pump(body.stream, body.announced_bytes, chunks, self.inner.config.body_idle).await;
+        let offset = writing.await.map_err(|panic| IngestError::Broken(panic.into()))??;
+        if offset == length {
+            self.inner.live.forget(id);
+        }
+        Ok(UploadStatus {
+            id,
+            offset,
+            length,
+            expires_at: (offset < length).then(|| self.inner.expiry()),
+        })
+    }
+
+    /// The last request repeated, because its answer was lost, is answered as the first was.
+    async fn append_to_complete(
+        &self,
+        row: &UploadRow,
+        offset: u64,
+        announced_bytes: Option<u64>,
+    ) -> Result<UploadStatus, IngestError> {
+        let status = self.status_of(row).await?;
+        if offset != status.offset {
+            return Err(IngestError::Mismatch { offset: status.offset });
+        }
+        if announced_bytes != Some(0) {
+            return Err(IngestError::TooLarge { limit: 0 });
+        }
+        Ok(status)
+    }
+
+    pub(super) async fn find_offset(&self, who: &Principal, id: ClipId) -> Result<UploadStatus, IngestError> {
+        let row = self.upload_of(who, id).await?;
+        // An owner who looks at what a vehicle sends does not stop it.
+        if row.state != UploadState::Open || !is_sender(who, &row) {
+            return self.status_of(&row).await;
+        }
+        self.inner.live.take_over(id, OFFSET_WAIT).await;
+        match self.fence(id).await? {
+            Some(row) => self.status_of(&row).await,
+            None => self.status_of(&self.upload_of(who, id).await?).await,
+        }
+    }
+
+    /// Fences every older writer; the row after it, none when the upload is not open.
+    async fn fence(&self, id: ClipId) -> Result<Option<UploadRow>, IngestError> {
+        let expires_at = self.inner.expiry();
+        match self.inner.committer.commit(Order::Fence { id, expires_at }).await? {
+            Committed::Fenced(row) => Ok(row.map(|row| *row)),
+            Committed::Advanced | Committed::Overtaken => Ok(None),
+        }
+    }
+}
+
+fn over_limit<S>(row: &UploadRow, offset: u64, body: &Body<S>) -> Option<u64> {
+    let bytes = body.announced_bytes?;
+    let left = row.length?.saturating_sub(offset);
+    let limit = match body.checksum {
+        Some(_) => left.min(Checksum::MAX_BODY_BYTES),
+        None => left,
+    };
+    (bytes > limit && offset == row.received).then_some(limit)
+}
+
+pub(super) fn open_length(row: &UploadRow) -> Result<u64, IngestError> {
+    row.length
+        .ok_or_else(|| IngestError::Broken("an open upload without a length".into()))
+}
+
+fn is_sender(who: &Principal, row: &UploadRow) -> bool {
+    match who {
+        Principal::Owner(_) => row.device.is_none(),
+        Principal::Device(session) => row.device == Some(session.device()),
+        Principal::Link(_) => false,
+    }
+}
+
+/// Hands the body to the writer until either ends. A body that breaks off or stalls closes the channel without an end.
+async fn pump<E>(
+    stream: impl Stream<Item = Result<Bytes, E>>,
+    announced_bytes: Option<u64>,
+    chunks: mpsc::Sender<Arrived>,
+    idle: Duration,
+) {
+    let mut stream = pin!(stream);
+    let mut arrived_bytes = 0;
+    // The place in the channel comes first: between a chunk's arrival and its handing over nothing is awaited, so that a
+    // request which is dropped loses none.
+    while let Ok(place) = chunks.reserve().await {
+        let next = tokio::select! {
+            next = timeout(idle, stream.next()) => next,
+            () = chunks.closed() => return,
+        };
+        match next {
+            Ok(Some(Ok(bytes))) => {
+                arrived_bytes += bytes.len() as u64;
+                place.send(Arrived::Bytes(bytes));
+            }
+            Ok(None) if announced_bytes.is_none_or(|announced| announced == arrived_bytes) => {
+                place.send(Arrived::End);
+                return;
+            }
+            Ok(None | Some(Err(_))) | Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Commits what is ready: fences and offsets of many uploads share one transaction, so that they share its sync.
+//!
+//! An order is answered after the commit that holds it. When one order spoils a shared transaction each is committed by
+//! itself, so that a fault of one upload never reaches another.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::IngestError;
+use super::error::from_trouble;
+use crate::audit::{Audit, AuditError, EventKind, NewEvent};
+use crate::catalog::{Catalog, CatalogError, NewJob, PieceRow, Tx, UploadKeyRow, UploadRow, UploadStep};
+use crate::model::{ClipId, ClipState, Clock, JobId, JobKind, ObjectId, Trouble, UnixMs};
+
+/// Orders of one transaction: enough that a sync is shared by all who wait, few enough that it stays short.
+const MAX_BATCH: usize = 64;
+/// Orders that wait; each is from one request, and a request that cannot hand its order over waits.
+const QUEUE: usize = 1024;
+
+/// Hands orders to the one task that commits. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Committer {
+    orders: mpsc::Sender<Waiting>,
+}
+
+/// What is to be committed.
+pub(super) enum Order {
+    /// Fence every older writer of an open upload.
+    Fence { id: ClipId, expires_at: UnixMs },
+    /// Move an upload's offset past pieces that are durable; complete it when that is all.
+    Advance(Advance),
+}
+
+pub(super) struct Advance {
+    pub step: UploadStep,
+    /// The keys of the pieces, but for those whose row is there already.
+    pub keys: Vec<UploadKeyRow>,
+    pub pieces: Vec<PieceRow>,
+}
+
+/// What became of an order.
+pub(super) enum Committed {
+    /// The row after the fence; none when the upload is not open.
+    Fenced(Option<Box<UploadRow>>),
+    /// The offset was moved.
+    Advanced,
+    /// A newer request fenced the writer, or the upload is over: nothing was moved.
+    Overtaken,
+}
+
+struct Waiting {
+    order: Order,
+    answer: oneshot::Sender<Result<Committed, Spoilt>>,
+}
+
+/// Why an order could not be committed; one cause may be told to many.
+#[derive(Clone)]
+struct Spoilt {
+    trouble: Trouble,
+    cause: Arc<dyn Error + Send + Sync>,
+    /// The fault lies in one order, not in what all of them need.
+    of_one: bool,
+}
+
+/// A sweep took the intent of a piece before the piece was committed.
+#[derive(Debug, thiserror::Error)]
+#[error("piece {0} lost its lease before it was committed")]
+struct LeaseLost(ObjectId);
+
+struct Rows {
+    catalog: Catalog,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+}
+
+impl Committer {
+    /// Starts the task; it ends with the last clone.
+    pub fn start(catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
+        let (orders, waiting) = mpsc::channel(QUEUE);
+        let rows = Rows { catalog, audit, clock };
+        tokio::spawn(rows.run(waiting));
+        Self { orders }
+    }
+
+    /// Commits an order, together with whatever else is ready.
+    pub async fn commit(&self, order: Order) -> Result<Committed, IngestError> {
+        let (answer, told) = oneshot::channel();
+        let gone = || IngestError::Busy { retry_after_secs: 1 };
+        self.orders.send(Waiting { order, answer }).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())?.map_err(IngestError::from)
+    }
+}
+
+impl Rows {
+    async fn run(self, mut waiting: mpsc::Receiver<Waiting>) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            // The same order in every transaction, so that two nodes never wait for each other's rows crosswise.
+            batch.sort_by_key(|waiting| *waiting.order.upload());
+            match self.commit(&batch).await {
+                Ok(done) => answer_all(batch.drain(..).zip(done)),
+                Err(spoilt) if batch.len() == 1 || !spoilt.of_one => {
+                    for Waiting { answer, .. } in batch.drain(..) {
+                        let _ = answer.send(Err(spoilt.clone()));
+                    }
+                }
+                Err(_) => {
+                    for one in batch.drain(..) {
+                        let one = [one];
+                        let done = self.commit(&one).await;
+                        let [Waiting { answer, .. }] = one;
+                        let _ = answer.send(done.map(|mut done| done.remove(0)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, batch: &[Waiting]) -> Result<Vec<Committed>, Spoilt> {
+        let now = self.clock.now_ms();
+        let mut tx = self.catalog.begin().await?;
+        let mut done = Vec::with_capacity(batch.len());
+        for Waiting { order, .. } in batch {
+            done.push(match order {
+                Order::Fence { id, expires_at } => {
+                    Committed::Fenced(tx.fence_upload(*id, *expires_at).await?.map(Box::new))
+                }
+                Order::Advance(advance) => self.advance(&mut tx, advance, now).await?,
+            });
+        }
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    async fn advance(&self, tx: &mut Tx, advance: &Advance, now: UnixMs) -> Result<Committed, Spoilt> {
+        if !tx.advance_upload(&advance.step, now).await? {
+            return Ok(Committed::Overtaken);
+        }
+        for key in &advance.keys {
+            tx.insert_upload_key(key).await?;
+        }
+        for piece in &advance.pieces {
+            if !tx.remove_intent(piece.id).await? {
+                return Err(LeaseLost(piece.id).into());
+            }
+            tx.insert_piece(piece, now).await?;
+        }
+        complete(tx, &self.audit, advance.step.id, now).await?;
+        Ok(Committed::Advanced)
+    }
+}
+
+/// Completes an upload if all its bytes are there: clip queued, job queued, event, in the caller's transaction. Both the
+/// last piece's commit and the recovery at start-up come here. Whether it was completed now.
+pub(super) async fn complete(tx: &mut Tx, audit: &Audit, id: ClipId, now: UnixMs) -> Result<bool, CompleteError> {
+    let Some(upload) = tx.complete_upload(id, now).await? else {
+        return Ok(false);
+    };
+    if !tx
+        .set_clip_state(id, &[ClipState::Uploading], ClipState::Queued, now)
+        .await?
+    {
+        // Its owner erased the clip while the last bytes came: there is nothing to finish.
+        tx.erase_upload(id, now).await?;
+        return Ok(false);
+    }
+    tx.queue_job(&NewJob {
+        id: JobId::random(),
+        tenant: upload.tenant,
+        kind: JobKind::Finish,
+        owner: upload.owner,
+        clip: Some(id),
+        link: None,
+        run_after: now,
+    })
+    .await?;
+    // What fenced writers left is no part of the clip.
+    tx.end_intents(id.as_bytes(), now).await?;
+    audit
+        .record(tx, NewEvent::of_clip(upload.owner, EventKind::UploadComplete, id))
+        .await?;
+    Ok(true)
+}
+
+/// Rows could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CompleteError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+fn answer_all(done: impl Iterator<Item = (Waiting, Committed)>) {
+    for (Waiting { answer, .. }, done) in done {
+        // Whoever asked may be gone; what was committed stays.
+        let _ = answer.send(Ok(done));
+    }
+}
+
+impl Order {
+    fn upload(&self) -> &ClipId {
+        match self {
+            Self::Fence { id, .. } => id,
+            Self::Advance(advance) => &advance.step.id,
+        }
+    }
+}
+
+impl Spoilt {
+    fn new(trouble: Trouble, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            trouble,
+            cause: Arc::new(cause),
+            // A database that is away or full fails each order alike: trying them one by one would keep all waiting.
+            of_one: !matches!(trouble, Trouble::Unavailable | Trouble::Full),
+        }
+    }
+}
+
+impl From<CatalogError> for Spoilt {
+    fn from(error: CatalogError) -> Self {
+        Self::new(error.trouble(), error)
+    }
+}
+
+impl From<CompleteError> for Spoilt {
+    fn from(error: CompleteError) -> Self {
+        Self::new(error.trouble(), error)
+    }
+}
+
+impl From<LeaseLost> for Spoilt {
+    fn from(error: LeaseLost) -> Self {
+        Self {
+            // The bytes can be sent again at once.
+            trouble: Trouble::Unavailable,
+            cause: Arc::new(error),
+            of_one: true,
+        }
+    }
+}
+
+impl From<Spoilt> for IngestError {
+    fn from(spoilt: Spoilt) -> Self {
+        from_trouble(spoilt.trouble, Box::new(spoilt.cause))
+    }
+}
+
+impl CompleteError {
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::Catalog(error) => error.trouble(),
+            Self::Audit(error) => error.trouble(),
+        }
+    }
+}
+
+impl From<CompleteError> for IngestError {
+    fn from(error: CompleteError) -> Self {
+        from_trouble(error.trouble(), error.into())
+    }
+}

@@ -1,0 +1,325 @@
+//! The task that owns a request's bytes: cuts them into pieces, makes them durable, moves the offset.
+//!
+//! It outlives the request. While one piece is sealed, stored and committed the next one fills; a piece is committed only
+//! after the one before it, so what the offset promises never has a hole.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::budget::Buffer;
+use super::checksum::Sum;
+use super::committer::{Advance, Committed, Order};
+use super::live::{Name, PieceKey, Registered};
+use super::{Inner, IngestError};
+use crate::catalog::{PieceRow, UploadStep};
+use crate::model::{ClipId, OwnerId};
+
+/// A piece is at most this long: a sync of 4 MiB takes about 2 ms, so larger ones gain nothing, and this is lost with a cut
+/// of power at most.
+pub(super) const PIECE_BYTES: usize = 4 << 20;
+/// Chunks on their way from the request to the writer.
+pub(super) const CHUNKS: usize = 2;
+/// Names reserved in one commit. Unused ones are swept.
+const NAMES: usize = 8;
+/// How long a reserved name may wait for its piece.
+const NAME_LEASE_MS: i64 = 60 * 60 * 1000;
+/// A name is used only if its lease lasts so much longer: no store takes this long for 4 MiB.
+const NAME_MARGIN_MS: i64 = 30 * 60 * 1000;
+
+/// What a request hands its writer. A channel that closes before `End` is a body that was cut.
+pub(super) enum Arrived {
+    Bytes(Bytes),
+    End,
+}
+
+/// One request's writer.
+pub(super) struct Writer {
+    pub inner: Arc<Inner>,
+    pub id: ClipId,
+    pub owner: OwnerId,
+    pub epoch: u64,
+    /// Bytes there will be.
+    pub length: u64,
+    /// The offset after everything that is committed.
+    pub offset: u64,
+    pub sum: Option<Sum>,
+    pub sign: Registered,
+}
+
+/// How the bytes ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The body was whole.
+    Whole,
+    /// The body was cut.
+    Cut,
+    /// A newer request, or the end of the process, stopped the writer.
+    Stopped,
+}
+
+/// Pieces that are sealed and durable.
+struct Stored {
+    key: Arc<PieceKey>,
+    piece: PieceRow,
+}
+
+struct State {
+    buffer: Buffer,
+    /// Offset of the buffer's first byte.
+    start: u64,
+    /// When the piece that fills has to end.
+    due: Option<Instant>,
+    storing: Option<JoinHandle<Result<Option<Stored>, IngestError>>>,
+    /// Pieces of a body with a checksum, which are committed together.
+    staged: Vec<Stored>,
+    /// Bytes that arrived and did not fit the buffer.
+    rest: Bytes,
+}
+
+impl Writer {
+    /// Takes everything that arrives until the end, a cut or a stop. The offset after all that is durable.
+    pub async fn run(mut self, mut arriving: mpsc::Receiver<Arrived>) -> Result<u64, IngestError> {
+        let mut state = State {
+            buffer: self.inner.budget.buffer(),
+            start: self.offset,
+            due: None,
+            storing: None,
+            staged: Vec::new(),
+            rest: Bytes::new(),
+        };
+        let end = match self.receive(&mut state, &mut arriving).await {
+            Ok(end) => end,
+            Err(error) => {
+                // What is being stored may still move the offset: the answer waits for it, and tells the error.
+                if let Some(storing) = state.storing.take() {
+                    let _ = self.settle(&mut state, storing.await);
+                }
+                return Err(error);
+            }
+        };
+        self.finish(state, end).await
+    }
+
+    async fn receive(
+        &mut self,
+        state: &mut State,
+        arriving: &mut mpsc::Receiver<Arrived>,
+    ) -> Result<End, IngestError> {
+        let mut end = End::Cut;
+        loop {
+            self.fill(state)?;
+            let may_store = state.storing.is_none();
+            let is_full = state.buffer.len() >= PIECE_BYTES && !self.is_last(state);
+            let has_to_end = is_full || !state.rest.is_empty();
+            if has_to_end && may_store {
+                self.store(state);
+                continue;
+            }
+            let stop = self.sign.stop.clone();
+            let due = state.due.filter(|_| may_store && !self.is_last(state));
+            tokio::select! {
+                biased;
+                done = async { state.storing.as_mut().expect("it is being stored").await }, if !may_store => {
+                    state.storing = None;
+                    self.settle(state, done)?;
+                }
+                () = stop.cancelled(), if end != End::Stopped => {
+                    // What the channel holds has arrived; nothing more gets in.
+                    arriving.close();
+                    end = End::Stopped;
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.store(state),
+                arrived = arriving.recv(), if !has_to_end => match arrived {
+                    Some(Arrived::Bytes(bytes)) => state.rest = bytes,
+                    Some(Arrived::End) => return Ok(End::Whole),
+                    None => return Ok(end),
+                },
+            }
+        }
+    }
+
+    /// Moves arrived bytes into the piece that fills.
+    fn fill(&mut self, state: &mut State) -> Result<(), IngestError> {
+        if state.rest.is_empty() {
+            return Ok(());
+        }
+        let arrived = state.start + (state.buffer.len() + state.rest.len()) as u64;
+        if arrived > self.length {
+            return Err(IngestError::TooLarge {
+                limit: self.length - self.offset,
+            });
+        }
+        if self.sum.is_some() && arrived - self.offset > super::Checksum::MAX_BODY_BYTES {
+            return Err(IngestError::TooLarge {
+                limit: super::Checksum::MAX_BODY_BYTES,
+            });
+        }
+        let taken = state.buffer.take(&state.rest, PIECE_BYTES);
+        let taken = state.rest.split_to(taken);
+        if let Some(sum) = &mut self.sum {
+            sum.update(&taken);
+        } else if state.due.is_none() && !taken.is_empty() {
+            // Nothing of a body with a checksum is told before its end, so time cuts no piece of it.
+            state.due = Some(Instant::now() + self.inner.config.piece_time);
+        }
+        Ok(())
+    }
+
+    /// Whether the piece that fills would complete the upload. It waits for the end of the body, which shows whether the
+    /// upload is longer than it said.
+    fn is_last(&self, state: &State) -> bool {
+        state.start + state.buffer.len() as u64 == self.length
+    }
+
+    /// Ends the piece that fills and begins to store it.
+    fn store(&self, state: &mut State) {
+        let buffer = std::mem::replace(&mut state.buffer, self.inner.budget.buffer());
+        let start = state.start;
+        state.start += buffer.len() as u64;
+        state.due = None;
+        let at = Piece {
+            inner: Arc::clone(&self.inner),
+            id: self.id,
+            owner: self.owner,
+            start,
+            step: self.sum.is_none().then(|| self.step(start, state.start)),
+        };
+        state.storing = Some(tokio::spawn(at.store(buffer)));
+    }
+
+    fn step(&self, from: u64, to: u64) -> UploadStep {
+        UploadStep {
+            id: self.id,
+            epoch: self.epoch,
+            from,
+            to,
+            expires_at: self.inner.expiry(),
+        }
+    }
+
+    /// Takes note of a piece that is durable.
+    fn settle(
+        &mut self,
+        state: &mut State,
+        done: Result<Result<Option<Stored>, IngestError>, tokio::task::JoinError>,
+    ) -> Result<(), IngestError> {
+        match done.map_err(|panic| IngestError::Broken(panic.into()))?? {
+            Some(stored) => state.staged.push(stored),
+            None => self.offset = state.start,
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, mut state: State, end: End) -> Result<u64, IngestError> {
+        if let Some(storing) = state.storing.take() {
+            let done = storing.await;
+            self.settle(&mut state, done)?;
+        }
+        let all_or_nothing = self.sum.is_some();
+        if !(all_or_nothing && end != End::Whole) {
+            while !state.buffer.is_empty() || !state.rest.is_empty() {
+                self.fill(&mut state)?;
+                self.store(&mut state);
+                let done = state.storing.take().expect("it is being stored").await;
+                self.settle(&mut state, done)?;
+            }
+        }
+        match end {
+            End::Stopped if self.inner.is_closing() => return Err(IngestError::Busy { retry_after_secs: 1 }),
+            End::Stopped => return Err(IngestError::Fenced),
+            End::Cut => return Err(IngestError::Interrupted { offset: self.offset }),
+            End::Whole => {}
+        }
+        if let Some(sum) = self.sum.take() {
+            if !sum.is_right() {
+                return Err(IngestError::Checksum);
+            }
+            self.commit_staged(state).await?;
+        }
+        Ok(self.offset)
+    }
+
+    async fn commit_staged(&mut self, state: State) -> Result<(), IngestError> {
+        if state.staged.is_empty() {
+            return Ok(());
+        }
+        let step = self.step(self.offset, state.start);
+        commit(&self.inner, step, state.staged).await?;
+        self.offset = state.start;
+        Ok(())
+    }
+}
+
+/// A piece on its way to the store.
+struct Piece {
+    inner: Arc<Inner>,
+    id: ClipId,
+    owner: OwnerId,
+    start: u64,
+    /// The step that the piece is worth; none when it waits for a checksum.
+    step: Option<UploadStep>,
+}
+
+impl Piece {
+    /// Seals and stores, and commits if there is nothing to wait for; then none.
+    async fn store(self, buffer: Buffer) -> Result<Option<Stored>, IngestError> {
+        let inner = &self.inner;
+        let key = inner.live.key(self.id, || inner.vault.make_upload_key(self.id));
+        let name = self.name().await?;
+        let bytes = buffer.bytes();
+        let commitment = inner
+            .vault
+            .put_piece(&key.key, self.owner, name, self.start, bytes)
+            .await?;
+        let piece = PieceRow {
+            id: name,
+            upload: self.id,
+            key: key.key.id,
+            start: self.start,
+            length: bytes.len() as u64,
+            commitment,
+        };
+        drop(buffer);
+        let stored = Stored { key, piece };
+        match self.step {
+            Some(step) => commit(inner, step, vec![stored]).await.map(|()| None),
+            None => Ok(Some(stored)),
+        }
+    }
+
+    async fn name(&self) -> Result<crate::model::ObjectId, IngestError> {
+        let inner = &self.inner;
+        let now = inner.clock.now_ms();
+        if let Some(name) = inner.live.take_name(self.id, now + NAME_MARGIN_MS) {
+            return Ok(name);
+        }
+        let lease_until = now + NAME_LEASE_MS;
+        let mut names = inner.vault.reserve_pieces(self.id, NAMES, lease_until).await?;
+        let name = names.pop().expect("as many names as were asked for");
+        let rest = names.into_iter().map(|id| Name { id, lease_until });
+        inner.live.keep_names(self.id, rest);
+        Ok(name)
+    }
+}
+
+/// Moves the offset past pieces that are durable.
+async fn commit(inner: &Inner, step: UploadStep, stored: Vec<Stored>) -> Result<(), IngestError> {
+    let mut keys: Vec<_> = stored.iter().map(|stored| Arc::clone(&stored.key)).collect();
+    keys.dedup_by_key(|key| key.key.id);
+    let order = Order::Advance(Advance {
+        step,
+        keys: keys.iter().filter_map(|key| key.row()).collect(),
+        pieces: stored.into_iter().map(|stored| stored.piece).collect(),
+    });
+    match inner.committer.commit(order).await? {
+        Committed::Advanced => {
+            keys.iter().for_each(|key| key.is_stored());
+            Ok(())
+        }
+        Committed::Overtaken | Committed::Fenced(_) => Err(IngestError::Fenced),
+    }
+}
