@@ -94,20 +94,32 @@ mod tests {
 
     #[test]
     fn only_http_addresses_are_vaults() {
-        for server in ["", "vault.example.org", "ftp://vault.example.org", "file:///etc", "http://"] {
+        for server in [
+            "",
+            "vault.example.org",
+            "ftp://vault.example.org",
+            "file:///etc",
+            "http://",
+        ] {
             assert!(
                 matches!(Connection::to(server), Err(ClientError::Address { .. })),
                 "{server}"
             );
         }
-        assert_eq!(Connection::to("https://vault.example.org/").unwrap().server(), "https://vault.example.org");
+        assert_eq!(
+            Connection::to("https://vault.example.org/").unwrap().server(),
+            "https://vault.example.org"
+        );
     }
 
     #[test]
     fn an_upload_never_leads_away_from_its_vault() {
         let connection = Connection::to("https://vault.example.org/base").unwrap();
         for (location, url) in [
-            ("https://vault.example.org/v1/uploads/a", Some("https://vault.example.org/v1/uploads/a")),
+            (
+                "https://vault.example.org/v1/uploads/a",
+                Some("https://vault.example.org/v1/uploads/a"),
+            ),
             ("/v1/uploads/a", Some("https://vault.example.org/v1/uploads/a")),
             ("https://elsewhere.example.org/v1/uploads/a", None),
             ("//elsewhere.example.org/a", None),

@@ -29,7 +29,11 @@ impl Pauses {
         let random = u32::from_le_bytes(digest::random());
         let jitter = most.mul_f64(f64::from(random) / f64::from(u32::MAX));
         // The vault asks all at once, so what it asks for is spread too.
-        if retry_after.is_zero() { jitter } else { retry_after + jitter }
+        if retry_after.is_zero() {
+            jitter
+        } else {
+            retry_after + jitter
+        }
     }
 }
 

@@ -170,7 +170,10 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     }
 
     fn metadata(&self) -> String {
-        let recorded_at = self.source.modified_ms().filter(|_| self.options.recorded_at_from_mtime);
+        let recorded_at = self
+            .source
+            .modified_ms()
+            .filter(|_| self.options.recorded_at_from_mtime);
         let pairs = [
             ("sha256", Some(self.source.sha256().to_owned())),
             ("filename", self.source.name()),
@@ -303,7 +306,9 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Result<Answer, Setback> {
         let ask = async || {
             let request = self.client.connection().request(method.clone(), target);
-            let mut request = request.bearer_auth(self.client.token()).header("Tus-Resumable", "1.0.0");
+            let mut request = request
+                .bearer_auth(self.client.token())
+                .header("Tus-Resumable", "1.0.0");
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }

@@ -113,7 +113,10 @@ mod tests {
         assert_eq!(first.take(&chunk, PIECE), PIECE);
         assert_eq!(second.take(&chunk, PIECE), PIECE);
         let mut third = budget.buffer();
-        assert!(third.take(&chunk, PIECE) < PIECE, "two pieces and their sealed copies fill 16 MiB");
+        assert!(
+            third.take(&chunk, PIECE) < PIECE,
+            "two pieces and their sealed copies fill 16 MiB"
+        );
         drop((first, third));
         assert_eq!(budget.buffer().take(&chunk, PIECE), PIECE);
         drop(second);

@@ -116,13 +116,26 @@ mod tests {
 
     #[test]
     fn what_is_no_checksum_is_told_from_what_is_not_known() {
-        for header in ["", "sha1", "sha1 ", "sha1 ?", "sha1 YWJj", "sha256 qZk+NkcGgWq6PiVxeFDCbJzQ2J0="] {
+        for header in [
+            "",
+            "sha1",
+            "sha1 ",
+            "sha1 ?",
+            "sha1 YWJj",
+            "sha256 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=",
+        ] {
             let refused = Checksum::parse(header).err();
-            assert!(matches!(refused, Some(IngestError::InvalidChecksum)), "{header:?}: {refused:?}");
+            assert!(
+                matches!(refused, Some(IngestError::InvalidChecksum)),
+                "{header:?}: {refused:?}"
+            );
         }
         for header in ["md5 rL0Y20zC+Fzt72VPzMSk2A==", "crc32c AAAAAA=="] {
             let refused = Checksum::parse(header).err();
-            assert!(matches!(refused, Some(IngestError::Unsupported)), "{header:?}: {refused:?}");
+            assert!(
+                matches!(refused, Some(IngestError::Unsupported)),
+                "{header:?}: {refused:?}"
+            );
         }
     }
 }

@@ -97,7 +97,11 @@ impl Live {
 
     /// Stops every writer and waits until each is done.
     pub async fn stop_all(&self) {
-        let signs: Vec<_> = self.lock().values().filter_map(|upload| upload.writer.clone()).collect();
+        let signs: Vec<_> = self
+            .lock()
+            .values()
+            .filter_map(|upload| upload.writer.clone())
+            .collect();
         for sign in &signs {
             sign.stop.cancel();
         }

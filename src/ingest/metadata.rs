@@ -91,7 +91,9 @@ fn word(key: &'static str, value: &str) -> Result<String, IngestError> {
 }
 
 fn sha256(value: &str) -> Result<String, IngestError> {
-    let is_sum = HEXLOWER_PERMISSIVE.decode(value.as_bytes()).is_ok_and(|sum| sum.len() == 32);
+    let is_sum = HEXLOWER_PERMISSIVE
+        .decode(value.as_bytes())
+        .is_ok_and(|sum| sum.len() == 32);
     if !is_sum {
         return Err(invalid("sha256", "not 64 hexadecimal digits"));
     }
@@ -106,10 +108,8 @@ fn time(value: &str) -> Result<UnixMs, IngestError> {
     } else {
         value.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond())
     };
-    at.filter(|at| (0..=MAX_TIME).contains(at)).ok_or(invalid(
-        "recorded_at",
-        "neither RFC 3339 nor milliseconds since 1970",
-    ))
+    at.filter(|at| (0..=MAX_TIME).contains(at))
+        .ok_or(invalid("recorded_at", "neither RFC 3339 nor milliseconds since 1970"))
 }
 
 fn degrees(key: &'static str, value: &str, most: f64) -> Result<f64, IngestError> {
@@ -178,9 +178,20 @@ mod tests {
             ("0", 0),
             ("1980-01-06T00:00:00Z", 315_964_800_000),
         ] {
-            assert_eq!(parse(Some(&header(&[("recorded_at", text)]))).unwrap().recorded_at, Some(at));
+            assert_eq!(
+                parse(Some(&header(&[("recorded_at", text)]))).unwrap().recorded_at,
+                Some(at)
+            );
         }
-        for text in ["", "yesterday", "-1", "1e9", "253402300800000", "2026-03-01", "99999999999999999999"] {
+        for text in [
+            "",
+            "yesterday",
+            "-1",
+            "1e9",
+            "253402300800000",
+            "2026-03-01",
+            "99999999999999999999",
+        ] {
             assert_eq!(refused(&header(&[("recorded_at", text)])).0, "recorded_at", "{text}");
         }
     }

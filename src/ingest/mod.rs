@@ -222,7 +222,12 @@ impl Ingest {
             UploadState::Ended | UploadState::Expired => return Err(IngestError::Gone),
             UploadState::Finished => {
                 // The row has forgotten the exact length; what is sealed about the clip knows it.
-                let clip = self.inner.catalog.clip(row.owner, row.id).await?.ok_or(IngestError::Gone)?;
+                let clip = self
+                    .inner
+                    .catalog
+                    .clip(row.owner, row.id)
+                    .await?
+                    .ok_or(IngestError::Gone)?;
                 let bytes = self.details(row, clip.sealed_details).await?.bytes;
                 (bytes, bytes)
             }

@@ -1,7 +1,7 @@
 //! Receipts: the vault's signed word that it holds exactly the bytes that a vehicle may now delete.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use dashvault_keys::receipt::Receipt;
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::{Ingest, IngestError, ReceiptState};
 use crate::access::Principal;
@@ -17,12 +17,21 @@ impl Ingest {
         if matches!(upload.state, UploadState::Ended | UploadState::Expired) {
             return Err(IngestError::Gone);
         }
-        let clip = self.inner.catalog.clip(upload.owner, id).await?.ok_or(IngestError::Gone)?;
+        let clip = self
+            .inner
+            .catalog
+            .clip(upload.owner, id)
+            .await?
+            .ok_or(IngestError::Gone)?;
         let failed = clip.state == ClipState::Failed || clip.state_before == Some(ClipState::Failed);
         let code = clip.error_code.unwrap_or_default();
         if upload.state != UploadState::Finished {
             // Failed before the original could be sealed: it never will be.
-            return Ok(if failed { ReceiptState::Refused(code) } else { ReceiptState::Pending });
+            return Ok(if failed {
+                ReceiptState::Refused(code)
+            } else {
+                ReceiptState::Pending
+            });
         }
         if code == NOT_AS_DECLARED {
             return Ok(ReceiptState::Refused(code));
@@ -49,7 +58,12 @@ impl Ingest {
         sealed: Option<Vec<u8>>,
     ) -> Result<ClipDetails, IngestError> {
         let (owner, id) = (upload.owner, upload.id);
-        let keys = self.inner.vault.read_clip_keys(owner, id).await?.ok_or(IngestError::Gone)?;
+        let keys = self
+            .inner
+            .vault
+            .read_clip_keys(owner, id)
+            .await?
+            .ok_or(IngestError::Gone)?;
         let sealed = sealed.ok_or(IngestError::Gone)?;
         Ok(keys.open::<ClipDetails>(id.as_bytes(), &sealed)?)
     }

@@ -14,7 +14,7 @@ use super::budget::Buffer;
 use super::checksum::Sum;
 use super::committer::{Advance, Committed, Order};
 use super::live::{Name, PieceKey, Registered};
-use super::{Inner, IngestError};
+use super::{IngestError, Inner};
 use crate::catalog::{PieceRow, UploadStep};
 use crate::model::{ClipId, OwnerId};
 
@@ -104,11 +104,7 @@ impl Writer {
         self.finish(state, end).await
     }
 
-    async fn receive(
-        &mut self,
-        state: &mut State,
-        arriving: &mut mpsc::Receiver<Arrived>,
-    ) -> Result<End, IngestError> {
+    async fn receive(&mut self, state: &mut State, arriving: &mut mpsc::Receiver<Arrived>) -> Result<End, IngestError> {
         let mut end = End::Cut;
         loop {
             self.fill(state)?;
