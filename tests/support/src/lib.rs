@@ -1,10 +1,11 @@
-//! What the tests start and stop: PostgreSQL, SeaweedFS, the vault's own programs.
+//! What the tests start and stop: PostgreSQL, SeaweedFS, a store that fails on purpose, the vault's own programs.
 //!
 //! Everything listens on loopback, on free ports, in folders of its own, and ends with the value that stands for it;
 //! whatever outlives a killed test program is ended by the kernel and swept up by a small watcher (see [`Scratch`]).
 //! A tool that is missing panics and says what brings it; nothing is skipped.
 
 mod child;
+mod faulty;
 mod http;
 mod postgres;
 mod scratch;
@@ -13,6 +14,7 @@ mod tools;
 mod vault;
 
 pub use child::Child;
+pub use faulty::{Fault, Faulty, Operation};
 pub use http::{client, json};
 pub use postgres::Postgres;
 pub use scratch::{Scratch, free_port};
