@@ -106,7 +106,9 @@ pub(super) fn cannot_create_only(error: &object_store::Error) -> bool {
 
 /// Whether what was to be ended is gone already.
 pub(super) fn is_gone(error: &object_store::Error) -> bool {
-    matches!(error, object_store::Error::NotFound { .. }) || status(error) == Some(404)
+    matches!(error, object_store::Error::NotFound { .. })
+        || status(error) == Some(404)
+        || texts(error).any(|text| text.contains("MultipartUpload not found"))
 }
 
 /// Whether a range lies outside its object.

@@ -53,12 +53,9 @@ impl Vault {
     }
 
     fn open_envelope(&self, owner: &OwnerKeys, clip: ClipId, bytes: &[u8]) -> Result<Secret32, EnvelopeError> {
-        let sealed = SealedEnvelope::parse(bytes)?;
+        let sealed = SealedEnvelope::parse(bytes)?.check(*clip.as_bytes(), 0)?;
         let located = sealed.locate(self.sys(), &self.inner.system.locator)?;
-        let fits = sealed.clip() == *clip.as_bytes()
-            && located.owner == *owner.owner.as_bytes()
-            && located.kek_version == owner.kek_version;
-        if !fits {
+        if located.owner != *owner.owner.as_bytes() || located.kek_version != owner.kek_version {
             return Err(EnvelopeError::Refused);
         }
         sealed.open_dek(self.sys(), &located, &owner.keys.kek)
