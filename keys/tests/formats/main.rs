@@ -1,0 +1,8 @@
+//! The formats as others see them: known answers, frozen samples, a second implementation, and attacks on bare Tink.
+
+mod frozen;
+mod secrets;
+mod tink;
+mod twins;
+mod two_keys;
+mod wycheproof;
