@@ -243,7 +243,7 @@ impl File {
             // The whole error shows the line that is wrong, which may hold a password.
             reason: match error.span() {
                 Some(span) => {
-                    let line = text[..span.start.min(text.len())].lines().count().max(1);
+                    let line = text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1;
                     format!("line {line}: {}", error.message())
                 }
                 None => error.message().to_owned(),

@@ -18,8 +18,8 @@ use actix_web::web;
 const MAX_JSON_BYTES: usize = 16 * 1024;
 /// A client that sends nothing for so long has gone; over a bad cellular link gaps of ten seconds are common.
 const IDLE: Duration = Duration::from_secs(30);
-/// Chunks read ahead of the writer; each is what one read of the socket brought, at most 64 KiB.
-const CHUNKS_AHEAD: usize = 4;
+/// Chunks read ahead of the writer; each is what one read of the socket brought, at most 32 KiB.
+const CHUNKS_AHEAD: usize = 2;
 
 /// Reads a JSON body.
 pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload: Payload) -> Result<T, Problem> {

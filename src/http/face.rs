@@ -77,11 +77,7 @@ impl Face {
         E: Send + 'static,
         Problem: From<E>,
     {
-        match self.runtime.spawn(asked.in_current_span()).await {
-            Ok(answer) => answer.map_err(Problem::from),
-            Err(stopped) if stopped.is_cancelled() => Err(Problem::shutting_down()),
-            Err(_) => Err(Problem::internal()),
-        }
+        ask_on(&self.runtime, asked).await
     }
 
     /// Reads a stream of a room's on the rooms' own threads, a little ahead of the client.
@@ -107,5 +103,55 @@ impl Face {
     /// Whether a peer may speak to the service at all. Without TLS of its own only the named proxies and this machine do.
     pub(super) fn admits(&self, peer: IpAddr) -> bool {
         self.proxies.is_empty() || peer.to_canonical().is_loopback() || self.proxies.iter().any(|p| p.contains(peer))
+    }
+}
+
+async fn ask_on<T, E, F>(runtime: &Handle, asked: F) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+    Problem: From<E>,
+{
+    match runtime.spawn(asked.in_current_span()).await {
+        Ok(answer) => answer.map_err(Problem::from),
+        Err(stopped) if stopped.is_cancelled() => Err(Problem::shutting_down()),
+        // The panic hook told where; the client learns that it was not its own fault.
+        Err(_) => Err(Problem::internal()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::ResponseError as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[tokio::test]
+    async fn a_panic_beneath_is_a_problem_of_ours() {
+        let asked = async { if true { panic!("on purpose") } else { Ok::<(), Problem>(()) } };
+        let problem = ask_on(&Handle::current(), asked).await.err().unwrap();
+        assert_eq!((problem.status_code().as_u16(), problem.slug()), (500, "internal"));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_goes_to_its_end_though_nobody_waits() {
+        let done = Arc::new(AtomicBool::new(false));
+        let (told, mut wait) = mpsc::channel::<()>(1);
+        let asked = {
+            let done = done.clone();
+            async move {
+                tokio::task::yield_now().await;
+                done.store(true, Ordering::SeqCst);
+                drop(told);
+                Ok::<(), Problem>(())
+            }
+        };
+        let runtime = Handle::current();
+        let mut asking = Box::pin(ask_on(&runtime, asked));
+        let _ = futures_util::poll!(asking.as_mut());
+        drop(asking);
+        assert!(wait.recv().await.is_none());
+        assert!(done.load(Ordering::SeqCst));
     }
 }

@@ -260,8 +260,7 @@ mod tests {
     fn a_senders_file_name_breaks_out_of_nothing() {
         assert_eq!(
             attachment("a\"; b=\r\n/é.mp4"),
-            "attachment; filename=\"a__ b___ _.mp4\"; filename*=UTF-8''a%22%3B%20b%3D%0D%0A%2F%C3%A9.mp4"
-                .replace("___ _", "____")
+            "attachment; filename=\"a__ b_____.mp4\"; filename*=UTF-8''a%22%3B%20b%3D%0D%0A%2F%C3%A9.mp4"
         );
     }
 }

@@ -87,7 +87,7 @@ kinds! {
     link_revoked = 410, "link-revoked", "The link was revoked";
     link_expired = 410, "link-expired", "The link has ended";
     link_used_up = 410, "link-used-up", "The link was opened as often as its owner allowed";
-    no_receipt = 410, "no-receipt", "There will be no receipt for this upload";
+    no_receipt = 409, "no-receipt", "There will be no receipt for this upload";
     tus_version = 412, "unsupported-tus-version", "Tus-Resumable must be 1.0.0";
     too_large = 413, "too-large", "The body or the upload is larger than what is taken";
     unsupported_media_type = 415, "unsupported-media-type", "The body has a media type that is not taken here";
