@@ -1,0 +1,9 @@
+//! The outside face of the real program: who may call what, problems, ranges, sessions, limits, what is never told.
+
+mod authority;
+mod listener;
+mod problems;
+mod ranges;
+mod sessions;
+mod silence;
+mod world;
