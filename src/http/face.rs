@@ -129,7 +129,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_beneath_is_a_problem_of_ours() {
-        let asked = async { if true { panic!("on purpose") } else { Ok::<(), Problem>(()) } };
+        let asked = async {
+            if true {
+                panic!("on purpose")
+            } else {
+                Ok::<(), Problem>(())
+            }
+        };
         let problem = ask_on(&Handle::current(), asked).await.err().unwrap();
         assert_eq!((problem.status_code().as_u16(), problem.slug()), (500, "internal"));
     }

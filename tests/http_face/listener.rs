@@ -13,7 +13,12 @@ use crate::world::{answer, ask, header};
 fn refused(arguments: &[&str]) -> String {
     let vault = Vault::setup().prepare();
     let mut command = vault.command(["serve", "--admin-listen", "127.0.0.1:0"]);
-    let out = command.arg("--data").arg(vault.data()).args(arguments).output().expect("the program");
+    let out = command
+        .arg("--data")
+        .arg(vault.data())
+        .args(arguments)
+        .output()
+        .expect("the program");
     assert!(!out.status.success(), "{arguments:?} was taken");
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
@@ -21,12 +26,29 @@ fn refused(arguments: &[&str]) -> String {
 #[test]
 fn what_would_be_unsafe_is_refused_with_what_to_do() {
     let exposed = refused(&["--listen", "0.0.0.0:0", "--keyring-beside-data"]);
-    assert!(exposed.contains("--tls-cert") && exposed.contains("--behind-proxy"), "{exposed}");
-    let beside = refused(&["--listen", "0.0.0.0:0", "--behind-proxy", "10.0.0.0/8", "--public-url", "https://v.example"]);
+    assert!(
+        exposed.contains("--tls-cert") && exposed.contains("--behind-proxy"),
+        "{exposed}"
+    );
+    let beside = refused(&[
+        "--listen",
+        "0.0.0.0:0",
+        "--behind-proxy",
+        "10.0.0.0/8",
+        "--public-url",
+        "https://v.example",
+    ]);
     assert!(beside.contains("--keyring"), "{beside}");
     let plain = refused(&["--listen", "127.0.0.1:0", "--public-url", "http://vault.example.org"]);
     assert!(plain.contains("https://"), "{plain}");
-    let tls = refused(&["--listen", "127.0.0.1:0", "--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"]);
+    let tls = refused(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        "/nonexistent",
+        "--tls-key",
+        "/nonexistent",
+    ]);
     assert!(tls.contains("/nonexistent") && tls.contains("PEM"), "{tls}");
     let network = refused(&["--listen", "127.0.0.1:0", "--behind-proxy", "everyone"]);
     assert!(network.contains("no network"), "{network}");
@@ -42,7 +64,10 @@ fn a_lost_keyring_is_named_and_never_replaced() {
     let mut command = vault.command(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let out = command.arg("--data").arg(vault.data()).output().expect("the program");
     let told = String::from_utf8_lossy(&out.stderr);
-    assert!(!out.status.success() && told.contains(keyring.to_str().expect("UTF-8")), "{told}");
+    assert!(
+        !out.status.success() && told.contains(keyring.to_str().expect("UTF-8")),
+        "{told}"
+    );
     assert!(!keyring.exists(), "a new one would hide the loss");
     std::fs::write(&keyring, &kept[..kept.len() - 1]).expect("a cut keyring");
     let mut command = vault.command(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
@@ -72,7 +97,10 @@ async fn the_service_ends_in_order_and_keeps_what_had_arrived() {
         .header("Tus-Resumable", "1.0.0")
         .header("Upload-Length", "1000000");
     let begun = answer(begun).await;
-    let path = header(&begun, "location").strip_prefix(&vault.url("")).expect("ours").to_owned();
+    let path = header(&begun, "location")
+        .strip_prefix(&vault.url(""))
+        .expect("ours")
+        .to_owned();
     // A body that is under way when the service is told to end.
     let host = vault.url("").strip_prefix("http://").expect("an address").to_owned();
     let mut stream = TcpStream::connect(&host).expect("a connection");
@@ -87,7 +115,11 @@ async fn the_service_ends_in_order_and_keeps_what_had_arrived() {
     std::thread::sleep(Duration::from_millis(300));
     let began = Instant::now();
     assert!(vault.stop().success(), "{}", vault.log());
-    assert!(began.elapsed() < Duration::from_secs(12), "it took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(12),
+        "it took {:?}",
+        began.elapsed()
+    );
     let mut told = String::new();
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a limit");
     let _ = stream.read_to_string(&mut told);
@@ -99,7 +131,8 @@ async fn the_service_ends_in_order_and_keeps_what_had_arrived() {
 
 #[tokio::test]
 async fn tls_of_its_own_serves_secure_cookies() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
+    let made =
+        rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
     let vault = Vault::setup().prepare();
     let (certificate, key) = (vault.scratch().join("cert.pem"), vault.scratch().join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).expect("a file");
@@ -107,11 +140,16 @@ async fn tls_of_its_own_serves_secure_cookies() {
     let port = dashvault_test_support::free_port();
     let url = format!("https://localhost:{port}");
     let mut command = vault.command(["serve", "--admin-listen", "127.0.0.1:0"]);
-    command.arg("--data").arg(vault.data()).args(["--listen", &format!("127.0.0.1:{port}"), "--public-url", &url]);
+    command
+        .arg("--data")
+        .arg(vault.data())
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--public-url", &url]);
     command.arg("--tls-cert").arg(&certificate).arg("--tls-key").arg(&key);
     let log = vault.scratch().join("tls.log");
     let mut child = dashvault_test_support::Child::spawn("dashvault serve with TLS", &command, None, &log);
-    child.wait_until("listening", Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    child.wait_until("listening", Duration::from_secs(60), || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
     // The provider of ciphers is put in by the first client.
     let _ = dashvault_test_support::client();
     let client = reqwest::Client::builder()
@@ -124,8 +162,19 @@ async fn tls_of_its_own_serves_secure_cookies() {
     assert!(header(&page, "strict-transport-security").contains("max-age"));
     let data = vault.data().to_str().expect("UTF-8").to_owned();
     let owner = vault.owner("tls@example.org");
-    assert!(owner.sign_in_url.starts_with(&format!("{url}/sign-in#")), "the address that the service noted");
-    let again = vault.run_json(["owner", "sign-in", "--email", "tls@example.org", "--data", &data, "--json"]);
+    assert!(
+        owner.sign_in_url.starts_with(&format!("{url}/sign-in#")),
+        "the address that the service noted"
+    );
+    let again = vault.run_json([
+        "owner",
+        "sign-in",
+        "--email",
+        "tls@example.org",
+        "--data",
+        &data,
+        "--json",
+    ]);
     let token = crate::world::fragment(again[0]["sign_in_url"].as_str().expect("a URL")).to_owned();
     let signed_in = client
         .post(format!("{url}/v1/session"))
@@ -175,7 +224,12 @@ async fn guessing_is_slowed_long_before_it_helps() {
     let mut last = 0;
     for turn in 0..100 {
         let (status, told) = vault
-            .json(Method::POST, "/v1/session", None, Some(&serde_json::json!({ "token": format!("dvs_{turn}") })))
+            .json(
+                Method::POST,
+                "/v1/session",
+                None,
+                Some(&serde_json::json!({ "token": format!("dvs_{turn}") })),
+            )
             .await;
         last = status;
         if status == 429 {
@@ -191,16 +245,30 @@ async fn guessing_is_slowed_long_before_it_helps() {
 fn commands_have_help_and_machine_readable_lines() {
     let vault = Vault::setup().start();
     for command in [
-        &["serve"][..], &["work"], &["owner", "add"], &["owner", "list"], &["owner", "sign-in"], &["device", "pair"],
-        &["device", "token"], &["upload"], &["keys", "init"], &["keys", "status"], &["keys", "backup"], &["keys", "restore"],
-        &["doctor"], &["migrate"],
+        &["serve"][..],
+        &["work"],
+        &["owner", "add"],
+        &["owner", "list"],
+        &["owner", "sign-in"],
+        &["device", "pair"],
+        &["device", "token"],
+        &["upload"],
+        &["keys", "init"],
+        &["keys", "status"],
+        &["keys", "backup"],
+        &["keys", "restore"],
+        &["doctor"],
+        &["migrate"],
     ] {
         let help = vault.run(command.iter().copied().chain(["--help"]));
         assert!(String::from_utf8_lossy(&help.stdout).contains("--json"), "{command:?}");
     }
     let data = vault.data().to_str().expect("UTF-8").to_owned();
     let looked = vault.run_json(["doctor", "--data", &data, "--json"]);
-    assert!(looked.len() >= 5 && looked.iter().all(|part| part["state"] == "ok"), "{looked:?}");
+    assert!(
+        looked.len() >= 5 && looked.iter().all(|part| part["state"] == "ok"),
+        "{looked:?}"
+    );
     let status = vault.run_json(["keys", "status", "--data", &data, "--json"]);
     assert_eq!(status[0]["epoch"], 1, "{status:?}");
     vault.owner("first@example.org");
@@ -216,13 +284,34 @@ fn a_backup_brings_the_keyring_back() {
     let data = vault.data().to_str().expect("UTF-8").to_owned();
     let word = vault.scratch().join("passphrase");
     std::fs::write(&word, "a long enough passphrase\n").expect("a file");
-    let (word, backup) = (word.to_str().expect("UTF-8").to_owned(), vault.scratch().join("keyring.backup"));
+    let (word, backup) = (
+        word.to_str().expect("UTF-8").to_owned(),
+        vault.scratch().join("keyring.backup"),
+    );
     let backup = backup.to_str().expect("UTF-8").to_owned();
-    vault.run(["keys", "backup", "--out", &backup, "--passphrase-file", &word, "--data", &data]);
+    vault.run([
+        "keys",
+        "backup",
+        "--out",
+        &backup,
+        "--passphrase-file",
+        &word,
+        "--data",
+        &data,
+    ]);
     vault.stop();
     let keyring = vault.data().join("keyring");
     std::fs::remove_file(&keyring).expect("removed");
-    vault.run(["keys", "restore", "--from", &backup, "--passphrase-file", &word, "--data", &data]);
+    vault.run([
+        "keys",
+        "restore",
+        "--from",
+        &backup,
+        "--passphrase-file",
+        &word,
+        "--data",
+        &data,
+    ]);
     vault.start();
     let owners = vault.run_json(["owner", "list", "--data", &data, "--json"]);
     assert_eq!(owners[0]["email"], "kept@example.org", "{owners:?}");

@@ -5,7 +5,11 @@ use reqwest::{Method, RequestBuilder};
 use crate::world::{World, answer, header, world};
 
 fn original(world: &World) -> RequestBuilder {
-    world.ask(Method::GET, &format!("/v1/clips/{}/original", world.clip), Some(&world.owner.token))
+    world.ask(
+        Method::GET,
+        &format!("/v1/clips/{}/original", world.clip),
+        Some(&world.owner.token),
+    )
 }
 
 #[tokio::test]
@@ -23,7 +27,11 @@ async fn ranges_of_the_original_are_its_bytes() {
     ] {
         let got = answer(original(world).header("range", &range)).await;
         assert_eq!(got.status(), 206, "{range}");
-        assert_eq!(header(&got, "content-range"), format!("bytes {from}-{}/{size}", to - 1), "{range}");
+        assert_eq!(
+            header(&got, "content-range"),
+            format!("bytes {from}-{}/{size}", to - 1),
+            "{range}"
+        );
         assert_eq!(header(&got, "content-length"), (to - from).to_string(), "{range}");
         assert_eq!(got.bytes().await.expect("bytes"), world.bytes[from..to], "{range}");
     }
@@ -55,15 +63,37 @@ async fn what_is_no_single_range_brings_the_whole() {
 async fn conditions_decide_what_is_sent() {
     let world = world().await;
     let whole = answer(original(world)).await;
-    let (tag, modified) = (header(&whole, "etag").to_owned(), header(&whole, "last-modified").to_owned());
+    let (tag, modified) = (
+        header(&whole, "etag").to_owned(),
+        header(&whole, "last-modified").to_owned(),
+    );
     assert!(tag.starts_with('"'), "a strong tag: {tag}");
     assert!(header(&whole, "cache-control").contains("no-store"));
     assert_eq!(whole.bytes().await.expect("bytes"), world.bytes);
     let known = answer(original(world).header("if-none-match", &tag)).await;
     assert_eq!((known.status().as_u16(), header(&known, "etag")), (304, tag.as_str()));
-    assert_eq!(answer(original(world).header("if-none-match", "\"other\"").header("range", "bytes=0-1")).await.status(), 206);
-    for (condition, status) in [(tag.as_str(), 206), (&modified, 206), ("\"other\"", 200), ("Thu, 01 Jan 1970 00:00:00 GMT", 200)] {
-        let got = answer(original(world).header("range", "bytes=0-9").header("if-range", condition)).await;
+    assert_eq!(
+        answer(
+            original(world)
+                .header("if-none-match", "\"other\"")
+                .header("range", "bytes=0-1")
+        )
+        .await
+        .status(),
+        206
+    );
+    for (condition, status) in [
+        (tag.as_str(), 206),
+        (&modified, 206),
+        ("\"other\"", 200),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 200),
+    ] {
+        let got = answer(
+            original(world)
+                .header("range", "bytes=0-9")
+                .header("if-range", condition),
+        )
+        .await;
         assert_eq!(got.status().as_u16(), status, "{condition}");
     }
 }
@@ -72,7 +102,12 @@ async fn conditions_decide_what_is_sent() {
 async fn head_tells_what_get_would_and_sends_nothing() {
     let world = world().await;
     let path = format!("/v1/clips/{}/original", world.clip);
-    let got = answer(world.ask(Method::HEAD, &path, Some(&world.owner.token)).header("range", "bytes=0-9")).await;
+    let got = answer(
+        world
+            .ask(Method::HEAD, &path, Some(&world.owner.token))
+            .header("range", "bytes=0-9"),
+    )
+    .await;
     assert_eq!(got.status(), 200, "only GET has ranges");
     assert_eq!(header(&got, "content-length"), world.bytes.len().to_string());
     assert_eq!(got.bytes().await.expect("nothing").len(), 0);
@@ -81,10 +116,18 @@ async fn head_tells_what_get_would_and_sends_nothing() {
 #[tokio::test]
 async fn only_a_media_element_gets_a_short_answer_to_an_open_range() {
     let world = world().await;
-    assert!(world.bytes.len() > 5 << 20 || world.bytes.len() < 4 << 20, "the clip is no test of this if it just fits");
+    assert!(
+        world.bytes.len() > 5 << 20 || world.bytes.len() < 4 << 20,
+        "the clip is no test of this if it just fits"
+    );
     let whole = answer(original(world).header("range", "bytes=0-")).await;
     assert_eq!(header(&whole, "content-length"), world.bytes.len().to_string());
-    let player = answer(original(world).header("range", "bytes=0-").header("sec-fetch-dest", "video")).await;
+    let player = answer(
+        original(world)
+            .header("range", "bytes=0-")
+            .header("sec-fetch-dest", "video"),
+    )
+    .await;
     let expected = world.bytes.len().min(4 << 20);
     assert_eq!(header(&player, "content-length"), expected.to_string());
     assert_eq!(player.bytes().await.expect("bytes"), world.bytes[..expected]);
@@ -95,13 +138,22 @@ async fn what_was_made_of_the_clip_is_read_in_ranges_too() {
     let world = world().await;
     let (_, clip) = world
         .vault
-        .json(Method::GET, &format!("/v1/clips/{}", world.clip), Some(&world.owner.token), None)
+        .json(
+            Method::GET,
+            &format!("/v1/clips/{}", world.clip),
+            Some(&world.owner.token),
+            None,
+        )
         .await;
     let name = clip["renditions"][0]["name"].as_str().expect("a rendition").to_owned();
     let of_owner = format!("/v1/clips/{}", world.clip);
     for (base, token) in [(of_owner.as_str(), &world.owner.token), ("/v1/shared", &world.viewer)] {
         let (_, about) = world.vault.json(Method::GET, base, Some(token), None).await;
-        let renditions = if base == "/v1/shared" { &about["clip"]["renditions"] } else { &about["renditions"] };
+        let renditions = if base == "/v1/shared" {
+            &about["clip"]["renditions"]
+        } else {
+            &about["renditions"]
+        };
         let name = renditions[0]["name"].as_str().map_or(name.clone(), str::to_owned);
         for path in [
             format!("{base}/renditions/{name}.mp4"),
@@ -112,7 +164,9 @@ async fn what_was_made_of_the_clip_is_read_in_ranges_too() {
             assert_eq!(whole.status(), 200, "{path}");
             let whole = whole.bytes().await.expect("bytes");
             let (from, to) = (whole.len() / 3, whole.len() / 2);
-            let part = world.ask(Method::GET, &path, Some(token)).header("range", format!("bytes={from}-{}", to - 1));
+            let part = world
+                .ask(Method::GET, &path, Some(token))
+                .header("range", format!("bytes={from}-{}", to - 1));
             let part = answer(part).await;
             assert_eq!(part.status(), 206, "{path}");
             assert_eq!(part.bytes().await.expect("bytes"), whole[from..to], "{path}");
@@ -120,7 +174,10 @@ async fn what_was_made_of_the_clip_is_read_in_ranges_too() {
         let playlist = answer(world.ask(Method::GET, &format!("{base}/hls/main.m3u8"), Some(token))).await;
         assert_eq!(header(&playlist, "content-type"), "application/vnd.apple.mpegurl");
         let playlist = playlist.text().await.expect("text");
-        let media = playlist.lines().find(|line| line.ends_with(".m3u8")).expect("a media playlist");
+        let media = playlist
+            .lines()
+            .find(|line| line.ends_with(".m3u8"))
+            .expect("a media playlist");
         let media = answer(world.ask(Method::GET, &format!("{base}/hls/{media}"), Some(token))).await;
         assert!(media.text().await.expect("text").contains("#EXT-X-BYTERANGE"));
     }

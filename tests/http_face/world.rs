@@ -87,7 +87,10 @@ impl World {
     async fn link_is_ready(&self) {
         let began = Instant::now();
         loop {
-            let (status, shared) = self.vault.json(Method::GET, "/v1/shared", Some(&self.viewer), None).await;
+            let (status, shared) = self
+                .vault
+                .json(Method::GET, "/v1/shared", Some(&self.viewer), None)
+                .await;
             assert_eq!(status, 200, "{shared}");
             match shared["media"]["state"].as_str() {
                 Some("ready") => return,
@@ -127,11 +130,17 @@ pub fn fixture() -> PathBuf {
 }
 
 pub fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
-    answer.headers().get(name).map_or("", |v| v.to_str().expect("a header of letters"))
+    answer
+        .headers()
+        .get(name)
+        .map_or("", |v| v.to_str().expect("a header of letters"))
 }
 
 pub fn text(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("{name} in {value}"))
+        .to_owned()
 }
 
 /// 26 letters that name nothing.
@@ -147,7 +156,12 @@ pub fn fragment(url: &str) -> &str {
 async fn pair(vault: &Vault, owner: &Owner) -> PathBuf {
     let about = json!({ "label": LABEL, "vin": VIN, "plate": PLATE });
     let (status, made) = vault
-        .json(Method::POST, "/v1/devices/pairing-codes", Some(&owner.token), Some(&about))
+        .json(
+            Method::POST,
+            "/v1/devices/pairing-codes",
+            Some(&owner.token),
+            Some(&about),
+        )
         .await;
     assert_eq!(status, 201, "{made}");
     let out = vault.scratch().join("planted.device.json");
