@@ -88,7 +88,7 @@ fn vectors_of_the_system_record_open() {
     let (_dir, keyring) = keyring(&set);
     let frozen = &set["system_record"];
     let record = SystemRecord::open(&bytes(&set["system"]), &bytes(&frozen["bytes"]), &keyring);
-    let record = record.ok().expect("it opens");
+    let record = record.expect("it opens");
     let keys = [
         ("locator", &record.locator),
         ("index", &record.index),
@@ -132,7 +132,6 @@ fn vectors_of_the_envelope_open() {
     let envelope = bytes(&frozen["bytes"]);
     let envelope = SealedEnvelope::parse(&envelope)
         .and_then(|e| e.check(array(&frozen["clip"]), number(&frozen["revision"]) as u32))
-        .ok()
         .expect("an envelope");
     let locator = secret(&set["system_record"]["locator"]);
     let located = envelope.locate(&system, &locator).expect("it tells its owner");
@@ -140,10 +139,9 @@ fn vectors_of_the_envelope_open() {
     assert_eq!(u64::from(located.kek_version), number(&frozen["kek_version"]));
     let dek = envelope
         .open_dek(&system, &located, &secret(&frozen["kek"]))
-        .ok()
         .expect("it opens");
     assert_eq!(dek.expose(), &array(&frozen["dek"]));
-    let manifest = envelope.open_manifest(&system, &dek).ok().expect("it opens");
+    let manifest = envelope.open_manifest(&system, &dek).expect("it opens");
     assert_eq!(serde_json::to_value(&manifest).expect("JSON"), frozen["manifest"]);
 }
 
@@ -210,7 +208,7 @@ fn vectors_of_a_piece_open() {
     );
     let span = segment_span(0, pinned.padded_length, pinned.log2_segment);
     let mut segment = object[span.start as usize..span.end as usize].to_vec();
-    let opener = opener.ok().expect("it opens");
+    let opener = opener.expect("it opens");
     assert_eq!(
         opener.open_segment(0, &mut segment).expect("it opens"),
         bytes(&frozen["plain"])
