@@ -66,7 +66,6 @@ impl Library {
         };
         let (summary, details) = (sealed.summary, sealed.details);
         view.recorded_at = summary.recorded_at.map(Time);
-        view.received_at = Time(details.received_at);
         view.duration_ms = summary.duration_ms;
         view.bytes = Some(details.bytes);
         view.sha256 = Some(details.sha256).filter(|hex| !hex.is_empty());
