@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use super::row::Row;
-use super::{Catalog, CatalogError, Tx};
+use super::{Catalog, CatalogError, MAX_CLIP_IDS, Tx};
 use crate::model::{ClipId, LinkId, ObjectId, TenantId, UnixMs};
 
 /// A query of this table; `concat!` keeps every text constant.
@@ -46,6 +46,22 @@ impl Catalog {
             ))
             .bind(clip.as_bytes().to_vec()),
         };
+        let rows = query.fetch_all(self.readers()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The objects of several clips (at most [`MAX_CLIP_IDS`]), those of links left out; in no order.
+    pub async fn objects_of_clips(&self, clips: &[ClipId]) -> Result<Vec<ObjectRow>, CatalogError> {
+        if clips.is_empty() {
+            return Ok(Vec::new());
+        }
+        let clips = &clips[..clips.len().min(MAX_CLIP_IDS)];
+        let places: Vec<_> = (1..=clips.len()).map(|n| format!("${n}")).collect();
+        let text = format!(select!("WHERE link_id IS NULL AND clip_id IN ({})"), places.join(", "));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for clip in clips {
+            query = query.bind(clip.as_bytes().to_vec());
+        }
         let rows = query.fetch_all(self.readers()).await?;
         rows.iter().map(read).collect()
     }

@@ -1,13 +1,14 @@
 //! One clip as its owner sees it, and the owner's account.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::view::{ClipError, ClipView, MeView, RenditionView, Time};
 use super::{Library, LibraryError};
 use crate::access::OwnerSession;
-use crate::catalog::ClipRow;
+use crate::catalog::{ClipRow, ObjectRow};
 use crate::model::{ClipId, ClipState, ObjectKind, Trouble};
-use crate::vault::{ClipDetails, ClipKeys, ClipSummary, OwnerKeys, StoredObject};
+use crate::vault::{ClipDetails, ClipKeys, ClipSummary, OwnerKeys, StoredObject, Vault};
 
 /// The word for a clip whose sealed columns do not open.
 const DAMAGED: &str = "damaged";
@@ -19,7 +20,7 @@ impl Library {
             return Ok(None);
         };
         let keys = self.inner.vault.owner_keys(session.owner()).await?;
-        Ok(Some(self.view(&keys, &row).await?))
+        Ok(self.views(&keys, &[row]).await?.pop())
     }
 
     /// The owner's account and how much it keeps.
@@ -36,34 +37,56 @@ impl Library {
         })
     }
 
-    pub(super) async fn view(&self, keys: &OwnerKeys, row: &ClipRow) -> Result<ClipView, LibraryError> {
-        let mut view = from_row(row);
-        if row.state == ClipState::Uploading {
-            if let Some(upload) = self.inner.catalog.upload(row.id).await? {
+    /// The views of some clips of one owner, in the order of the rows; two reads of the catalogue however many they are,
+    /// and one more for each that is still uploading.
+    pub(super) async fn views(&self, keys: &OwnerKeys, rows: &[ClipRow]) -> Result<Vec<ClipView>, LibraryError> {
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let mut objects = HashMap::<ClipId, Vec<ObjectRow>>::new();
+        for object in self.inner.catalog.objects_of_clips(&ids).await? {
+            objects.entry(object.clip).or_default().push(object);
+        }
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut view = from_row(row);
+            if row.state == ClipState::Uploading
+                && let Some(upload) = self.inner.catalog.upload(row.id).await?
+            {
                 view.bytes = upload.length;
                 view.progress = share(upload.received, upload.length.unwrap_or(0));
             }
-        }
-        match self.fill(keys, row, &mut view).await {
-            Ok(()) => {}
-            // One damaged clip must not hide the others from a list; what is known in clear is told.
-            Err(error) if error.trouble() == Trouble::Damaged => {
-                tracing::error!(clip = %row.id, error = &error as &dyn std::error::Error, "what is sealed about a clip does not open");
-                view.error = Some(ClipError {
-                    code: DAMAGED.to_owned(),
-                    detail: Some("What is kept about this clip is damaged.".to_owned()),
-                });
+            match self.fill(keys, row, objects.remove(&row.id).unwrap_or_default(), &mut view) {
+                Ok(()) => {}
+                // One damaged clip must not hide the others from a list; what is known in clear is told.
+                Err(error) if error.trouble() == Trouble::Damaged => {
+                    tracing::error!(
+                        clip = %row.id,
+                        error = &error as &dyn std::error::Error,
+                        "what is sealed about a clip does not open"
+                    );
+                    view.error = Some(ClipError {
+                        code: DAMAGED.to_owned(),
+                        detail: Some("What is kept about this clip is damaged.".to_owned()),
+                    });
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+            views.push(view);
         }
-        Ok(view)
+        Ok(views)
     }
 
     /// Adds what is sealed under the clip's key.
-    async fn fill(&self, keys: &OwnerKeys, row: &ClipRow, view: &mut ClipView) -> Result<(), LibraryError> {
+    fn fill(
+        &self,
+        keys: &OwnerKeys,
+        row: &ClipRow,
+        objects: Vec<ObjectRow>,
+        view: &mut ClipView,
+    ) -> Result<(), LibraryError> {
         let Some(sealed) = Sealed::open(self, keys, row)? else {
             return Ok(());
         };
+        let objects = Vault::open_objects(&sealed.keys, objects)?;
         let (summary, details) = (sealed.summary, sealed.details);
         view.recorded_at = summary.recorded_at.map(Time);
         view.duration_ms = summary.duration_ms;
@@ -72,10 +95,10 @@ impl Library {
         view.filename = details.filename;
         view.has_audio = summary.has_audio;
         view.has_track = summary.has_track;
+        view.renditions = renditions(&objects);
         if let Some(error) = &mut view.error {
             error.detail = details.error_detail;
         }
-        view.renditions = renditions(&self.inner.vault.objects(&sealed.keys, None).await?);
         Ok(())
     }
 }

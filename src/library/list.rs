@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::index::{Entry, Shelf};
@@ -12,9 +11,6 @@ use super::{DEFAULT_PAGE, Library, LibraryError, ListQuery, MAX_PAGE};
 use crate::access::OwnerSession;
 use crate::model::{ClipId, UnixMs};
 use crate::vault::{OwnerKeys, Record};
-
-/// Clips of a page that are looked at together: a few, so that one page does not take all connections.
-const AT_ONCE: usize = 4;
 
 /// The last clip of a page. Sealed, for a cursor stands in addresses, which are logged, and the time in it is not for logs.
 #[derive(Serialize, Deserialize)]
@@ -53,16 +49,11 @@ impl Library {
             BASE64URL_NOPAD.encode(&keys.seal(session.owner().as_bytes(), &cursor))
         });
         let ids: Vec<_> = page.iter().map(|entry| entry.id).collect();
-        let rows = self.inner.catalog.clips_by_id(session.owner(), &ids).await?;
-        let keys = &keys;
-        let mut clips: Vec<_> = futures_util::stream::iter(rows)
-            // Trashed or erased since the index was read.
-            .filter(|row| std::future::ready(Shelf::of(row.state) == query.shelf()))
-            .map(|row| async move { self.view(keys, &row).await })
-            .buffer_unordered(AT_ONCE)
-            .try_collect()
-            .await?;
-        clips.sort_by_key(|clip: &super::ClipView| ids.iter().position(|id| *id == clip.id));
+        let mut rows = self.inner.catalog.clips_by_id(session.owner(), &ids).await?;
+        // Trashed or erased since the index was read.
+        rows.retain(|row| Shelf::of(row.state) == query.shelf());
+        rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
+        let clips = self.views(&keys, &rows).await?;
         Ok(ClipPage { clips, next_cursor })
     }
 }

@@ -172,6 +172,11 @@ impl Vault {
     /// The published objects of a clip (`link` none) or of one of its links.
     pub async fn objects(&self, keys: &ClipKeys, link: Option<LinkId>) -> Result<Vec<StoredObject>, VaultError> {
         let rows = self.inner.catalog.objects_of(keys.clip(), link).await?;
+        Self::open_objects(keys, rows)
+    }
+
+    /// Opens rows of the clip's objects that were read with those of other clips.
+    pub fn open_objects(keys: &ClipKeys, rows: Vec<ObjectRow>) -> Result<Vec<StoredObject>, VaultError> {
         let open = |row: ObjectRow| {
             Ok(StoredObject {
                 about: keys.open(row.id.as_bytes(), &row.sealed_about)?,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use dashvault::access::{Access, LinkSession, LinkSpan, LinkWish, OwnerSession, Principal, ReadGrant};
 use dashvault::audit::Audit;
-use dashvault::catalog::{Catalog, ClipPublication, Config, NewClip, Tx};
+use dashvault::catalog::{Catalog, ClipPublication, Config, NewClip, ObjectRow, Tx};
 use dashvault::library::{Library, Resource, What};
 use dashvault::model::{
-    ByteRange, ClipId, ClipState, DeviceId, FixedClock, LinkId, LinkMediaState, ObjectKind, UnixMs,
+    ByteRange, ClipId, ClipState, DeviceId, FixedClock, LinkId, LinkMediaState, ObjectId, ObjectKind, UnixMs,
 };
 use dashvault::store::{self, Store};
 use dashvault::vault::{
@@ -30,6 +30,16 @@ pub struct House {
     pub clock: Arc<FixedClock>,
     _scratch: Scratch,
 }
+
+/// The objects of a clip of [`House::many`].
+const OBJECTS: [(ObjectKind, &str); 6] = [
+    (ObjectKind::Video, "original"),
+    (ObjectKind::Video, "720p"),
+    (ObjectKind::Index, "720p.index"),
+    (ObjectKind::Video, "360p"),
+    (ObjectKind::Index, "360p.index"),
+    (ObjectKind::Image, "poster"),
+];
 
 /// What a clip is to be.
 #[derive(Clone, Default)]
@@ -100,15 +110,7 @@ impl House {
     pub async fn begun(&self, owner: &OwnerSession, wish: &Wish) -> ClipId {
         let id = ClipId::random();
         let mut tx = self.catalog.begin().await.unwrap();
-        tx.insert_clip(&NewClip {
-            id,
-            tenant: self.vault.tenant(),
-            owner: owner.owner(),
-            device: wish.device,
-            created_at: wish.received_at,
-        })
-        .await
-        .unwrap();
+        tx.insert_clip(&self.new_clip(owner, id, wish)).await.unwrap();
         tx.commit().await.unwrap();
         id
     }
@@ -127,6 +129,70 @@ impl House {
         self.publish_row(&mut tx, (&owner_keys, &keys), wish, state).await;
         tx.commit().await.unwrap();
         id
+    }
+
+    /// Many ready clips, each with the rows of an original, a poster and two renditions, recorded a minute apart.
+    pub async fn many(&self, owner: &OwnerSession, count: i64) {
+        let owner_keys = self.vault.owner_keys(owner.owner()).await.unwrap();
+        let minutes: Vec<_> = (0..count).collect();
+        for some in minutes.chunks(500) {
+            let mut tx = self.catalog.begin().await.unwrap();
+            for minute in some {
+                let wish = Wish {
+                    received_at: NOW - minute,
+                    recorded_at: Some(NOW - minute * 60_000),
+                    filename: Some(format!("GH{minute:06}.MP4")),
+                    ..Wish::default()
+                };
+                let keys = self.vault.make_clip_keys(&owner_keys, ClipId::random());
+                tx.insert_clip(&self.new_clip(owner, keys.clip(), &wish)).await.unwrap();
+                let (from, to) = (ClipState::Uploading, ClipState::Queued);
+                tx.set_clip_state(keys.clip(), &[from], to, NOW).await.unwrap();
+                for (kind, name) in OBJECTS {
+                    let row = self.object_row(&keys, kind, name);
+                    tx.insert_object(self.vault.tenant(), &row).await.unwrap();
+                }
+                self.publish_row(&mut tx, (&owner_keys, &keys), &wish, ClipState::Ready)
+                    .await;
+            }
+            tx.commit().await.unwrap();
+        }
+    }
+
+    /// The row of an object whose bytes nobody reads.
+    fn object_row(&self, keys: &ClipKeys, kind: ObjectKind, name: &str) -> ObjectRow {
+        let id = ObjectId::random();
+        let about = ObjectAbout {
+            kind: kind as u8,
+            rendition: name.to_owned(),
+            length: 1_000_000,
+            sha256: SHA256.to_owned(),
+            height: Some(720),
+            codec: Some("avc1.64000c".to_owned()),
+            ..ObjectAbout::default()
+        };
+        ObjectRow {
+            id,
+            clip: keys.clip(),
+            link: None,
+            suite: 1,
+            log2_segment: 18,
+            padded_size: 1 << 20,
+            size_bytes: 1 << 20,
+            commitment: [3; 32],
+            sealed_about: keys.seal(id.as_bytes(), &about),
+            created_at: NOW,
+        }
+    }
+
+    fn new_clip(&self, owner: &OwnerSession, id: ClipId, wish: &Wish) -> NewClip {
+        NewClip {
+            id,
+            tenant: self.vault.tenant(),
+            owner: owner.owner(),
+            device: wish.device,
+            created_at: wish.received_at,
+        }
     }
 
     async fn publish_row(&self, tx: &mut Tx, keys: (&OwnerKeys, &ClipKeys), wish: &Wish, state: ClipState) {
