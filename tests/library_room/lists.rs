@@ -225,6 +225,29 @@ fn a_list_is_what_a_plain_model_says_whatever_happened_before() {
 }
 
 #[tokio::test]
+async fn many_clips_are_listed_by_pages_newest_first() {
+    let house = House::new().await;
+    let owner = house.owner("a@example.org").await;
+    house.many(&owner, 1_234).await;
+    let mut query = ListQuery {
+        limit: Some(1_000),
+        ..ListQuery::default()
+    };
+    let mut times = Vec::new();
+    loop {
+        let page = house.library.list(&owner, &query).await.unwrap();
+        assert!(page.clips.len() <= 100, "a page has a limit of its own");
+        times.extend(page.clips.iter().map(|clip| clip.recorded_at.unwrap().0));
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    let want: Vec<_> = (0..1_234).map(|minute| NOW - minute * 60_000).collect();
+    assert_eq!(times, want);
+}
+
+#[tokio::test]
 async fn a_cursor_goes_on_where_its_clip_was_even_when_that_is_gone() {
     let house = House::new().await;
     let owner = house.owner("a@example.org").await;
