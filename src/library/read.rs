@@ -114,7 +114,12 @@ impl Library {
         };
         let delivery = self.delivery(&opened.sealed.keys, name, video, index).await?;
         let parts = vec![Part::Memory(delivery.playlist.clone())];
-        Ok(Some(opened.resource(grant, Form::Playlist, &[video, index], parts)))
+        Ok(Some(opened.resource(
+            grant,
+            Form::MediaPlaylist,
+            &[video, index],
+            parts,
+        )))
     }
 
     async fn main_playlist(&self, grant: &ReadGrant, opened: &Opened) -> Result<Option<Resource>, LibraryError> {
@@ -134,7 +139,7 @@ impl Library {
             return Ok(None);
         }
         let parts = vec![Part::Memory(main_playlist(&variants).into())];
-        Ok(Some(opened.resource(grant, Form::Playlist, &objects, parts)))
+        Ok(Some(opened.resource(grant, Form::MainPlaylist, &objects, parts)))
     }
 }
 
@@ -145,7 +150,8 @@ enum Form {
     Poster,
     Fragments,
     Plain,
-    Playlist,
+    MainPlaylist,
+    MediaPlaylist,
 }
 
 impl Form {
@@ -156,7 +162,8 @@ impl Form {
             Self::Poster => *b"i\0",
             Self::Fragments => *b"f\0",
             Self::Plain => [b'p', PLAIN_VERSION],
-            Self::Playlist => [b'l', PLAYLIST_VERSION],
+            Self::MainPlaylist => [b'm', PLAYLIST_VERSION],
+            Self::MediaPlaylist => [b'l', PLAYLIST_VERSION],
         }
     }
 
@@ -164,7 +171,7 @@ impl Form {
         match self {
             Self::Original => MediaKind::Original,
             Self::Poster => MediaKind::Poster,
-            Self::Fragments | Self::Plain | Self::Playlist => MediaKind::Video,
+            Self::Fragments | Self::Plain | Self::MainPlaylist | Self::MediaPlaylist => MediaKind::Video,
         }
     }
 }
@@ -198,7 +205,7 @@ impl Opened {
             Form::Original => self.original_type(),
             Form::Poster => "image/jpeg",
             Form::Fragments | Form::Plain => "video/mp4",
-            Form::Playlist => "application/vnd.apple.mpegurl",
+            Form::MainPlaylist | Form::MediaPlaylist => "application/vnd.apple.mpegurl",
         };
         Resource {
             length: parts.iter().map(Part::length).sum(),

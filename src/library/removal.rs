@@ -60,7 +60,7 @@ impl Library {
         if row.state != ClipState::Erasing {
             let mut tx = self.inner.catalog.begin().await?;
             // Jobs before clips, as every job locks them.
-            tx.queue_job(&NewJob {
+            tx.queue_erasure(&NewJob {
                 id: JobId::random(),
                 tenant: row.tenant,
                 kind: JobKind::EraseClip,
