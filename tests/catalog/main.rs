@@ -4,8 +4,14 @@ use dashvault::catalog::{Catalog, Config};
 use dashvault_test_support::{Postgres, Scratch};
 
 mod clips;
+mod credentials;
+mod devices;
+mod events;
 mod jobs;
+mod links;
+mod pairing_codes;
 mod pieces;
+mod rows;
 mod tenants;
 mod uploads;
 

@@ -1,0 +1,83 @@
+//! Vehicles: theirs alone, renamed, seen, revoked for ever.
+
+use dashvault::catalog::{Catalog, NewDevice};
+use dashvault::model::{DeviceId, DeviceState, OwnerId, TenantId};
+
+use crate::rows::{an_owner, begin_erasure};
+use crate::{both, in_tx};
+
+async fn add(catalog: &Catalog, (tenant, owner): (TenantId, OwnerId), paired_at: i64) -> DeviceId {
+    let id = DeviceId::random();
+    let device = NewDevice {
+        id,
+        tenant,
+        owner,
+        public_key: &[8; 32],
+        sealed_about: b"sealed",
+        vin_index: (paired_at % 2 == 0).then_some(&[9; 32]),
+        paired_at,
+    };
+    in_tx!(catalog, tx => tx.insert_device(&device));
+    id
+}
+
+#[tokio::test]
+async fn a_vehicle_is_its_owners_and_nobody_elses() {
+    both(async |catalog| {
+        let (owner, other) = (an_owner(&catalog).await, an_owner(&catalog).await);
+        let id = add(&catalog, owner, 10).await;
+        let newer = add(&catalog, owner, 11).await;
+        let row = catalog.device(owner.1, id).await.unwrap().unwrap();
+        assert_eq!((row.id, row.owner, row.state), (id, owner.1, DeviceState::Active));
+        assert_eq!((row.public_key, row.sealed_about), (vec![8; 32], b"sealed".to_vec()));
+        assert_eq!((row.paired_at, row.last_seen_at, row.revoked_at), (10, None, None));
+        assert!(catalog.device(other.1, id).await.unwrap().is_none());
+        let listed = catalog.devices_of(owner.1, 10).await.unwrap();
+        assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), [newer, id]);
+        assert_eq!(catalog.devices_of(owner.1, 1).await.unwrap().len(), 1);
+        assert!(catalog.devices_of(other.1, 10).await.unwrap().is_empty());
+        assert!(!in_tx!(catalog, tx => tx.set_device_about(other.1, id, b"theirs")));
+        assert!(!in_tx!(catalog, tx => tx.revoke_device(other.1, id, 20)));
+        assert!(in_tx!(catalog, tx => tx.set_device_about(owner.1, id, b"renamed")));
+        let row = catalog.device(owner.1, id).await.unwrap().unwrap();
+        assert_eq!(row.sealed_about, b"renamed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revoked_vehicle_may_not_speak_and_does_not_come_back() {
+    both(async |catalog| {
+        let owner = an_owner(&catalog).await;
+        let (id, kept) = (add(&catalog, owner, 10).await, add(&catalog, owner, 10).await);
+        assert_eq!(in_tx!(catalog, tx => tx.count_active_devices(owner.1)), 2);
+        assert!(in_tx!(catalog, tx => tx.revoke_device(owner.1, id, 20)));
+        assert!(!in_tx!(catalog, tx => tx.revoke_device(owner.1, id, 30)));
+        let row = catalog.device(owner.1, id).await.unwrap().unwrap();
+        assert_eq!((row.state, row.revoked_at), (DeviceState::Revoked, Some(20)));
+        assert!(catalog.active_device(id).await.unwrap().is_none());
+        assert!(catalog.active_device(kept).await.unwrap().is_some());
+        assert_eq!(in_tx!(catalog, tx => tx.count_active_devices(owner.1)), 1);
+        begin_erasure(&catalog, owner.1).await;
+        assert!(
+            catalog.active_device(kept).await.unwrap().is_none(),
+            "its owner is being erased"
+        );
+        assert_eq!(in_tx!(catalog, tx => tx.remove_devices_of(owner.1)), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn last_seen_moves_in_steps() {
+    both(async |catalog| {
+        let owner = an_owner(&catalog).await;
+        let id = add(&catalog, owner, 10).await;
+        for (now, since, seen) in [(100, 50, 100), (120, 90, 100), (200, 150, 200)] {
+            in_tx!(catalog, tx => tx.set_device_seen(id, now, since));
+            let row = catalog.active_device(id).await.unwrap().unwrap();
+            assert_eq!(row.last_seen_at, Some(seen));
+        }
+    })
+    .await;
+}
