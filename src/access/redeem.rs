@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 use super::links::{about_link, span_of};
 use super::{Access, AccessError, LinkSession, LinkSpan};
 use crate::audit::{EventKind, Refusal, RefusalReason};
-use crate::catalog::LinkRow;
+use crate::catalog::{LinkRow, OwnerState};
 use crate::model::{ClipState, CredentialId, CredentialKind, LinkId, UnixMs};
 use crate::vault::LinkAbout;
 
@@ -64,7 +64,9 @@ impl Access {
     async fn redeemable(&self, token: &LinkToken) -> Result<LinkRow, AccessError> {
         let row = self.inner.catalog.link_any(LinkId::from_bytes(token.link)).await?;
         let row = row.ok_or(AccessError::NotFound)?;
-        if !bool::from(token.secret_hash().ct_eq(row.secret_hash.as_slice())) {
+        let secret_fits = bool::from(token.secret_hash().ct_eq(row.secret_hash.as_slice()));
+        // There is nobody left to tell of an erased owner's link.
+        if !secret_fits || row.owner_state != OwnerState::Active {
             return Err(AccessError::NotFound);
         }
         let now = self.inner.clock.now_ms();
@@ -123,7 +125,7 @@ impl Access {
 fn standing(row: &LinkRow, now: UnixMs) -> Result<(), AccessError> {
     if row.revoked_at.is_some() {
         Err(AccessError::LinkRevoked)
-    } else if row.expires_at <= now || row.clip_state != ClipState::Ready {
+    } else if row.expires_at <= now || row.clip_state != ClipState::Ready || row.owner_state != OwnerState::Active {
         Err(AccessError::LinkEnded)
     } else {
         Ok(())

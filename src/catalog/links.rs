@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use super::row::Row;
-use super::{Catalog, CatalogError, Tx};
+use super::{Catalog, CatalogError, OwnerState, Tx};
 use crate::model::{ClipId, ClipState, LinkId, LinkMediaState, OwnerId, TenantId, UnixMs};
 
 /// A query of this table; `concat!` keeps every text constant.
@@ -11,8 +11,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT l.id, l.tenant_id, l.owner_id, l.clip_id, l.secret_hash, l.sealed_about, l.media_state, l.error_code, l.opens, \
-             l.max_opens, l.created_at, l.expires_at, l.revoked_at, c.state AS clip_state \
-             FROM links l JOIN clips c ON c.id = l.clip_id ",
+             l.max_opens, l.created_at, l.expires_at, l.revoked_at, c.state AS clip_state, o.state AS owner_state \
+             FROM links l JOIN clips c ON c.id = l.clip_id JOIN owners o ON o.id = l.owner_id ",
             $rest
         )
     };
@@ -32,7 +32,7 @@ pub struct NewLink<'a> {
     pub expires_at: UnixMs,
 }
 
-/// A row of `links`, and the state of its clip.
+/// A row of `links`, and the states of its clip and its owner.
 #[derive(Clone)]
 pub struct LinkRow {
     pub id: LinkId,
@@ -51,6 +51,8 @@ pub struct LinkRow {
     pub revoked_at: Option<UnixMs>,
     /// A link shows a clip that is ready, and no other.
     pub clip_state: ClipState,
+    /// And of an owner that is active.
+    pub owner_state: OwnerState,
 }
 
 /// How many links could still be opened.
@@ -238,5 +240,6 @@ fn read(row: &AnyRow) -> Result<LinkRow, CatalogError> {
         expires_at: row.int("expires_at")?,
         revoked_at: row.maybe_int("revoked_at")?,
         clip_state: row.state("clip_state")?,
+        owner_state: row.state("owner_state")?,
     })
 }
