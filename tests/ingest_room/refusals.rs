@@ -1,0 +1,265 @@
+//! What is refused, and that a refusal leaves everything as it was.
+
+use dashvault::access::Principal;
+use dashvault::ingest::{Checksum, Config, IngestError};
+use dashvault::model::{ClipId, UploadState};
+use dashvault_keys::digest;
+use data_encoding::BASE64;
+
+use crate::room::{Room, cut, noise, whole};
+
+fn sha1(bytes: &[u8]) -> Checksum {
+    let mut sum = digest::Sha1::new();
+    sum.update(bytes);
+    Checksum::parse(&format!("sha1 {}", BASE64.encode(&sum.finish()))).unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> Checksum {
+    Checksum::parse(&format!("sha256 {}", BASE64.encode(&digest::sha256(bytes)))).unwrap()
+}
+
+#[tokio::test]
+async fn a_wrong_offset_is_told_the_right_one() {
+    let room = Room::new().await;
+    let id = room.begin(1000).await;
+    room.append(id, 0, &noise(400)).await.unwrap();
+    for wrong in [0, 399, 401, 1000, u64::MAX] {
+        let refused = room.append(id, wrong, &noise(10)).await;
+        assert!(
+            matches!(refused, Err(IngestError::Mismatch { offset: 400 })),
+            "{wrong}: {refused:?}"
+        );
+    }
+    assert!(room.received(id).await == noise(400));
+}
+
+#[tokio::test]
+async fn more_bytes_than_were_said_are_refused_and_the_upload_stays_open() {
+    let room = Room::new().await;
+    let id = room.begin(1000).await;
+    room.append(id, 0, &noise(400)).await.unwrap();
+    let announced = room.append(id, 400, &noise(601)).await;
+    assert!(
+        matches!(announced, Err(IngestError::TooLarge { limit: 600 })),
+        "{announced:?}"
+    );
+    let body = whole(&noise(601));
+    let streamed = room.ingest.append(&room.vehicle, id, 400, None, None, body).await;
+    assert!(
+        matches!(streamed, Err(IngestError::TooLarge { limit: 600 })),
+        "{streamed:?}"
+    );
+    assert_eq!(room.state(id).await, UploadState::Open);
+    assert_eq!(room.offset(id).await, 400);
+    assert!(room.append(id, 400, &noise(600)).await.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn a_long_body_past_the_length_never_completes_the_upload() {
+    let room = Room::new().await;
+    let bytes = noise((8 << 20) + 1);
+    let id = room.begin(8 << 20).await;
+    let streamed = room
+        .ingest
+        .append(&room.vehicle, id, 0, None, None, whole(&bytes))
+        .await;
+    assert!(matches!(streamed, Err(IngestError::TooLarge { .. })), "{streamed:?}");
+    assert_eq!(room.state(id).await, UploadState::Open);
+    assert_eq!(room.finish_jobs(id).await, 0);
+}
+
+#[tokio::test]
+async fn empty_and_oversized_uploads_are_not_begun() {
+    let room = Room::with(Config {
+        max_upload_bytes: 1000,
+        ..Config::default()
+    })
+    .await;
+    let empty = room.ingest.create(&room.vehicle, 0, None).await;
+    assert!(matches!(empty, Err(IngestError::Empty)), "{empty:?}");
+    for length in [1001, u64::MAX] {
+        let refused = room.ingest.create(&room.vehicle, length, None).await;
+        assert!(
+            matches!(refused, Err(IngestError::TooLarge { limit: 1000 })),
+            "{refused:?}"
+        );
+    }
+    assert!(room.ingest.create(&room.vehicle, 1000, None).await.is_ok());
+}
+
+#[tokio::test]
+async fn wrong_metadata_names_its_key_and_begins_nothing() {
+    let room = Room::new().await;
+    for (header, expected) in [
+        ("filename not base64!", "filename"),
+        ("sha256 YWJj", "sha256"),
+        ("recorded_at eWVzdGVyZGF5", "recorded_at"),
+        ("lat OTE=,lon MA==", "lat"),
+    ] {
+        let refused = room.ingest.create(&room.vehicle, 10, Some(header)).await;
+        assert!(
+            matches!(refused, Err(IngestError::InvalidMetadata { key, .. }) if key == expected),
+            "{header}: {refused:?}"
+        );
+    }
+    let Principal::Owner(owner) = &room.owner else {
+        unreachable!("the owner is an owner")
+    };
+    assert!(room.catalog.clips_of(owner.owner()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_right_checksum_is_taken_and_a_wrong_one_leaves_nothing() {
+    let room = Room::new().await;
+    let bytes = noise(6 << 20);
+    let id = room.begin(bytes.len() as u64).await;
+    let (first, second) = bytes.split_at(5 << 20);
+    for (sum, of) in [(sha1(second), "sha1"), (sha256(second), "sha256")] {
+        let body = whole(first);
+        let refused = room.ingest.append(&room.vehicle, id, 0, None, Some(sum), body).await;
+        assert!(matches!(refused, Err(IngestError::Checksum)), "{of}: {refused:?}");
+        assert_eq!(room.offset(id).await, 0);
+        assert!(room.received(id).await.is_empty());
+    }
+    let body = whole(first);
+    let taken = room
+        .ingest
+        .append(&room.vehicle, id, 0, None, Some(sha1(first)), body)
+        .await;
+    assert_eq!(taken.unwrap().offset, 5 << 20);
+    let body = whole(second);
+    let taken = room
+        .ingest
+        .append(&room.vehicle, id, 5 << 20, None, Some(sha256(second)), body)
+        .await;
+    assert!(taken.unwrap().is_complete());
+    assert!(room.received(id).await == bytes);
+    assert_eq!(room.finish_jobs(id).await, 1);
+}
+
+#[tokio::test]
+async fn a_body_with_a_checksum_that_is_cut_leaves_nothing() {
+    let room = Room::new().await;
+    let bytes = noise(5 << 20);
+    let id = room.begin(bytes.len() as u64).await;
+    let body = cut(&bytes[..bytes.len() - 1]);
+    let ended = room
+        .ingest
+        .append(&room.vehicle, id, 0, None, Some(sha256(&bytes)), body)
+        .await;
+    assert!(
+        matches!(ended, Err(IngestError::Interrupted { offset: 0 })),
+        "{ended:?}"
+    );
+    assert!(room.received(id).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_body_with_a_checksum_has_a_limit() {
+    let room = Room::new().await;
+    let id = room.begin(1 << 30).await;
+    let body = whole(b"");
+    let announced = Some(Checksum::MAX_BODY_BYTES + 1);
+    let refused = room
+        .ingest
+        .append(&room.vehicle, id, 0, announced, Some(sha256(b"")), body)
+        .await;
+    assert!(
+        matches!(
+            refused,
+            Err(IngestError::TooLarge {
+                limit: Checksum::MAX_BODY_BYTES
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn nobody_else_learns_that_an_upload_exists() {
+    let room = Room::new().await;
+    let id = room.begin(1000).await;
+    room.append(id, 0, &noise(400)).await.unwrap();
+    let stranger = room.another_owner().await;
+    let strangers_van = room.another_vehicle(&stranger).await;
+    let second_van = room.another_vehicle(&room.owner).await;
+    for who in [&stranger, &strangers_van, &second_van] {
+        let (known, unknown) = (
+            room.ingest.offset(who, id).await,
+            room.ingest.offset(who, ClipId::random()).await,
+        );
+        assert!(matches!(known, Err(IngestError::NotFound)), "{known:?}");
+        assert!(matches!(unknown, Err(IngestError::NotFound)));
+        let appended = room.ingest.append(who, id, 400, None, None, whole(b"x")).await;
+        assert!(matches!(appended, Err(IngestError::NotFound)), "{appended:?}");
+        let ended = room.ingest.terminate(who, id).await;
+        assert!(matches!(ended, Err(IngestError::NotFound)), "{ended:?}");
+        let receipt = room.ingest.receipt(who, id).await;
+        assert!(matches!(receipt, Err(IngestError::NotFound)), "{receipt:?}");
+    }
+    assert!(room.received(id).await == noise(400));
+}
+
+#[tokio::test]
+async fn an_owner_sends_and_asks_too() {
+    let room = Room::new().await;
+    let id = room.ingest.create(&room.owner, 500, None).await.unwrap().id;
+    let body = whole(&noise(500));
+    let sent = room.ingest.append(&room.owner, id, 0, Some(500), None, body).await;
+    assert!(sent.unwrap().is_complete());
+    let of_vehicle = room.begin(100).await;
+    assert_eq!(room.ingest.offset(&room.owner, of_vehicle).await.unwrap().offset, 0);
+    let refused = room.ingest.offset(&room.vehicle, id).await;
+    assert!(
+        matches!(refused, Err(IngestError::NotFound)),
+        "a vehicle sees only what it sends itself: {refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_last_body_repeated_is_answered_as_before() {
+    let room = Room::new().await;
+    let id = room.begin(500).await;
+    room.append(id, 0, &noise(500)).await.unwrap();
+    let again = room.append(id, 0, &noise(500)).await;
+    assert!(matches!(again, Err(IngestError::Mismatch { offset: 500 })), "{again:?}");
+    let nothing_more = room.append(id, 500, b"").await.unwrap();
+    assert!(nothing_more.is_complete());
+    let more = room.append(id, 500, b"x").await;
+    assert!(matches!(more, Err(IngestError::TooLarge { limit: 0 })), "{more:?}");
+    assert_eq!(room.offset(id).await, 500);
+    assert_eq!(room.finish_jobs(id).await, 1);
+}
+
+#[tokio::test]
+async fn new_uploads_are_turned_away_before_those_that_began() {
+    let room = Room::with(Config {
+        max_writers: 2,
+        ..Config::default()
+    })
+    .await;
+    let (first, second) = (room.begin(1000).await, room.begin(1000).await);
+    let third = room.begin(1000).await;
+    let (hold_first, body_first) = crate::room::by_hand();
+    let (hold_second, body_second) = crate::room::by_hand();
+    let watch = async {
+        crate::room::until("both turns are taken", async || {
+            matches!(
+                room.ingest.create(&room.vehicle, 10, None).await,
+                Err(IngestError::Busy { .. })
+            )
+        })
+        .await;
+        let refused = room.append(third, 0, &noise(10)).await;
+        assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
+        assert_eq!(room.offset(third).await, 0, "where it stands is always told");
+        drop((hold_first, hold_second));
+    };
+    let (one, two, ()) = tokio::join!(
+        room.ingest.append(&room.vehicle, first, 0, None, None, body_first),
+        room.ingest.append(&room.vehicle, second, 0, None, None, body_second),
+        watch
+    );
+    assert_eq!((one.unwrap().offset, two.unwrap().offset), (0, 0));
+    assert!(room.append(third, 0, &noise(10)).await.is_ok());
+}

@@ -1,0 +1,280 @@
+//! The newest request wins: older ones are flushed and fenced, on one node and across nodes, and bytes of two requests never
+//! mix.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dashvault::ingest::{Config, Ingest, IngestError};
+use dashvault::model::ClipId;
+use dashvault_test_support::rounds;
+use futures_util::{StreamExt as _, stream};
+
+use crate::room::{Room, by_hand, noise, until, whole};
+
+/// A piece's time that no test waits for: what is durable was flushed for a reason.
+fn patient() -> Config {
+    Config {
+        piece_time: Duration::from_secs(3600),
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn a_question_flushes_the_request_under_way_and_ends_it() {
+    let room = Room::with(patient()).await;
+    let bytes = noise(300_000);
+    let id = room.begin(1_000_000).await;
+    let (send, body) = by_hand();
+    send.send(Bytes::from(bytes.clone())).unwrap();
+    let asking = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = Instant::now();
+        let offset = room.offset(id).await;
+        (offset, asked.elapsed())
+    };
+    let (ended, (offset, took)) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), asking);
+    assert!(matches!(ended, Err(IngestError::Fenced)), "{ended:?}");
+    assert_eq!(offset, 300_000, "what had arrived is told");
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert!(room.received(id).await == bytes);
+    assert!(
+        room.append(id, offset, &noise(1000)).await.is_ok(),
+        "the offset told can be used"
+    );
+}
+
+#[tokio::test]
+async fn a_question_does_not_wait_for_a_slow_store() {
+    let room = Room::with(patient()).await;
+    let id = room.begin(1_000_000).await;
+    let (send, body) = by_hand();
+    send.send(Bytes::from(noise(300_000))).unwrap();
+    room.weather.slow(Duration::from_millis(700));
+    let asking = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = Instant::now();
+        let offset = room.offset(id).await;
+        let took = asked.elapsed();
+        assert!(room.received(id).await.is_empty());
+        (offset, took)
+    };
+    let (ended, (offset, took)) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), asking);
+    assert!(matches!(ended, Err(IngestError::Fenced)), "{ended:?}");
+    assert_eq!(offset, 0);
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert!(room.received(id).await.is_empty(), "a fenced piece counts for nothing");
+    room.weather.slow(Duration::ZERO);
+    assert!(room.append(id, 0, &noise(1000)).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_owners_look_leaves_the_vehicle_alone() {
+    let room = Room::with(patient()).await;
+    let id = room.begin(1000).await;
+    let (send, body) = by_hand();
+    let looking = async {
+        send.send(Bytes::from(noise(400))).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 0);
+        drop(send);
+    };
+    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), looking);
+    assert_eq!(ended.unwrap().offset, 400);
+}
+
+#[tokio::test]
+async fn a_second_request_goes_on_where_the_first_one_was() {
+    let room = Room::with(patient()).await;
+    let bytes = noise(500_000);
+    let id = room.begin(bytes.len() as u64).await;
+    let (send, body) = by_hand();
+    send.send(Bytes::copy_from_slice(&bytes[..200_000])).unwrap();
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let refused = room.append(id, 0, &bytes).await;
+        let Err(IngestError::Mismatch { offset }) = refused else {
+            panic!("{refused:?}")
+        };
+        room.append(id, offset, &bytes[offset as usize..]).await
+    };
+    let (first, second) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), second);
+    assert!(matches!(first, Err(IngestError::Fenced)), "{first:?}");
+    assert!(second.unwrap().is_complete());
+    assert!(room.received(id).await == bytes);
+}
+
+#[tokio::test]
+async fn a_writer_on_another_node_is_fenced_by_the_epoch() {
+    let room = Room::with(patient()).await;
+    let other = room.another_node().await;
+    let id = room.begin(1000).await;
+    let (send, body) = by_hand();
+    send.send(Bytes::from(noise(400))).unwrap();
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let at = other.offset(&room.vehicle, id).await.unwrap().offset;
+        assert_eq!(at, 0, "another node's buffer cannot be flushed from here");
+        let status = other
+            .append(&room.vehicle, id, at, None, None, whole(&noise(1000)))
+            .await;
+        drop(send);
+        status
+    };
+    let (first, second) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), second);
+    assert!(matches!(first, Err(IngestError::Fenced)), "{first:?}");
+    assert!(second.unwrap().is_complete());
+    assert!(room.received(id).await == noise(1000));
+    assert_eq!(room.finish_jobs(id).await, 1);
+}
+
+#[tokio::test]
+async fn a_service_that_ends_keeps_what_arrived_and_asks_to_come_back() {
+    let room = Room::with(patient()).await;
+    let id = room.begin(1000).await;
+    let (send, body) = by_hand();
+    send.send(Bytes::from(noise(400))).unwrap();
+    let ending = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        room.ingest.shut_down().await;
+    };
+    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), ending);
+    assert!(matches!(ended, Err(IngestError::Busy { .. })), "{ended:?}");
+    assert!(room.received(id).await == noise(400));
+    let refused = room.append(id, 400, b"x").await;
+    assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
+    let next = room.another_node().await;
+    assert_eq!(next.offset(&room.vehicle, id).await.unwrap().offset, 400);
+}
+
+/// A generator whose seed a failure prints.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Bytes that tell who sent them and where they belong.
+fn marked(sender: u8, from: u64, to: u64) -> Vec<u8> {
+    (from..to).map(|at| (at % 61) as u8 * 4 + sender).collect()
+}
+
+/// One sender: asks, sends a random part from where the upload stands, with pauses, perhaps cut, until it is complete.
+/// What it was told to be durable.
+async fn sender(node: &Ingest, room: &Room, id: ClipId, length: u64, me: u8, seed: u64) -> Vec<(u64, u64)> {
+    let mut dice = Dice(seed | 1);
+    let mut told = Vec::new();
+    let mut at = 0;
+    for _ in 0..200 {
+        let to = length.min(at + 1 + dice.below(length));
+        let bytes = marked(me, at, to);
+        let chunk = 1 + dice.below(bytes.len() as u64 + 1) as usize;
+        let (pause, cut) = (dice.below(3), dice.below(4) == 0);
+        let mut chunks: Vec<Result<Bytes, ()>> = bytes.chunks(chunk).map(Bytes::copy_from_slice).map(Ok).collect();
+        if cut {
+            chunks.truncate(1 + dice.below(chunks.len() as u64) as usize);
+            chunks.push(Err(()));
+        }
+        let body = stream::iter(chunks).then(move |chunk| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            chunk
+        });
+        match node.append(&room.vehicle, id, at, None, None, body).await {
+            Ok(status) => {
+                told.push((at, status.offset));
+                at = status.offset;
+            }
+            Err(IngestError::Interrupted { offset }) => {
+                told.push((at, offset));
+                at = offset;
+            }
+            Err(IngestError::Mismatch { offset }) => at = offset,
+            Err(IngestError::Fenced) => at = node.offset(&room.vehicle, id).await.unwrap().offset,
+            Err(IngestError::TooLarge { limit: 0 }) => return told,
+            Err(other) => panic!("seed {seed}: {other:?}"),
+        }
+        if at == length {
+            return told;
+        }
+    }
+    panic!("seed {seed}: the senders never came to an end");
+}
+
+async fn race(room: &Room, nodes: [&Ingest; 2], seed: u64) {
+    let mut dice = Dice(seed | 1);
+    let length = 1 + dice.below(200_000);
+    let id = room.begin(length).await;
+    let (a, b) = tokio::join!(
+        sender(nodes[0], room, id, length, 1, dice.below(u64::MAX)),
+        sender(nodes[1], room, id, length, 2, dice.below(u64::MAX))
+    );
+    let received = room.received(id).await;
+    assert_eq!(received.len() as u64, length, "seed {seed}");
+    for (at, byte) in received.iter().enumerate() {
+        let place = (at as u64 % 61) as u8 * 4;
+        assert!(
+            [place + 1, place + 2].contains(byte),
+            "seed {seed}: a byte moved to {at}"
+        );
+    }
+    for (me, told) in [(1, a), (2, b)] {
+        for (from, to) in told {
+            assert!(
+                received[from as usize..to as usize] == marked(me, from, to),
+                "seed {seed}: what sender {me} was told to be durable at {from}..{to} is not there"
+            );
+        }
+    }
+    assert_eq!(room.finish_jobs(id).await, 1, "seed {seed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_senders_of_one_upload_never_mix_their_bytes() {
+    let races = rounds("ingest: races of two senders", 1000, 10_000);
+    let room = Room::new().await;
+    let other = room.another_node().await;
+    let first = Dice(u64::from(std::process::id()) << 20 | 1).below(u64::MAX);
+    // Half of them on one node, half on two; many at once, so that they share commits.
+    stream::iter(0..u64::from(races))
+        .for_each_concurrent(16, |round| {
+            let (room, other) = (&room, &other);
+            async move {
+                let nodes = if round % 2 == 0 {
+                    [&room.ingest, &room.ingest]
+                } else {
+                    [&room.ingest, other]
+                };
+                race(room, nodes, first.wrapping_add(round)).await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_sweep_never_takes_a_piece_of_a_slow_writer() {
+    let room = Room::new().await;
+    let id = room.begin(1000).await;
+    // The lease of a reserved name ends while its piece is on its way to the store.
+    room.weather.slow(Duration::from_millis(300));
+    let sweeping = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        room.clock.advance(2 * 3600 * 1000);
+        let now = dashvault::model::Clock::now_ms(&*room.clock);
+        room.vault.sweep_intents(now).await.unwrap();
+    };
+    let bytes = noise(400);
+    let (refused, ()) = tokio::join!(room.append(id, 0, &bytes), sweeping);
+    assert!(
+        matches!(refused, Err(IngestError::Unavailable(_) | IngestError::Broken(_))),
+        "{refused:?}"
+    );
+    room.weather.slow(Duration::ZERO);
+    assert_eq!(room.offset(id).await, 0, "a piece that was swept counts for nothing");
+    assert!(room.append(id, 0, &bytes).await.is_ok());
+    assert!(room.received(id).await == bytes);
+    until("nothing is left over", async || room.staged_objects().await <= 2).await;
+}
