@@ -2,8 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use actix_web::web::{Bytes, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Route, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::problem::Problem;
@@ -30,17 +30,28 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 #[folder = "web/dist"]
 struct Files;
 
-/// The resources of the pages.
-pub(super) fn resources() -> Vec<Resource> {
-    let page = |path: &str, name: &'static str| {
-        web::resource(path.to_owned())
-            .route(web::get().to(move |request: HttpRequest| answer(request, name, StatusCode::OK)))
-    };
-    let mut resources: Vec<_> = APP_PATHS.iter().map(|path| page(path, "index.html")).collect();
-    resources.push(page("/s/{id}", "share.html"));
-    resources.push(page("/favicon.svg", "favicon.svg"));
-    resources.push(web::resource("/assets/{file}").route(web::get().to(asset)));
-    resources
+/// The insurer's page, its files, and the picture of the tab.
+const SHARE_PATH: &str = "/s/{id}";
+const ASSET_PATH: &str = "/assets/{file}";
+const ICON_PATH: &str = "/favicon.svg";
+
+/// Every path of the pages; all of them know GET and HEAD.
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    APP_PATHS.iter().copied().chain([SHARE_PATH, ASSET_PATH, ICON_PATH])
+}
+
+/// Puts the pages in.
+pub(super) fn configure(config: &mut ServiceConfig, route: impl Fn() -> Route) {
+    for path in paths() {
+        let route = route();
+        let route = match path {
+            ASSET_PATH => route.to(asset),
+            SHARE_PATH => route.to(|request| answer(request, "share.html", StatusCode::OK)),
+            ICON_PATH => route.to(|request| answer(request, "favicon.svg", StatusCode::OK)),
+            _ => route.to(|request| answer(request, "index.html", StatusCode::OK)),
+        };
+        config.route(path, route);
+    }
 }
 
 /// What a person sees who asks for a page that is not there.

@@ -106,9 +106,7 @@ routes! {
 /// Puts routes and pages in.
 pub(super) fn configure(config: &mut ServiceConfig) {
     add_routes(config);
-    for resource in pages::resources() {
-        config.service(resource);
-    }
+    pages::configure(config, || route(Method::GET));
     config.default_service(web::to(unknown));
 }
 
@@ -133,6 +131,9 @@ async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
             allowed.push(Method::HEAD);
         }
         allowed.push(method);
+    }
+    if pages::paths().any(|path| ResourceDef::new(path).is_match(request.path())) {
+        allowed.extend([Method::HEAD, Method::GET]);
     }
     if !allowed.is_empty() {
         return Err(Problem::method_not_allowed_but(&allowed));
