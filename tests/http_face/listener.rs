@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use dashvault_test_support::Vault;
@@ -77,7 +78,6 @@ fn a_lost_keyring_is_named_and_never_replaced() {
 
 #[test]
 fn the_keyring_is_made_for_its_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
     let vault = Vault::setup().start();
     for name in ["keyring", "public-url"] {
         let about = std::fs::metadata(vault.data().join(name)).expect(name);
@@ -264,6 +264,10 @@ fn commands_have_help_and_machine_readable_lines() {
         assert!(String::from_utf8_lossy(&help.stdout).contains("--json"), "{command:?}");
     }
     let data = vault.data().to_str().expect("UTF-8").to_owned();
+    std::fs::set_permissions(vault.data(), std::fs::Permissions::from_mode(0o755)).expect("changed");
+    let mut open = vault.command(["doctor", "--data", &data]);
+    assert!(String::from_utf8_lossy(&open.output().expect("the program").stdout).contains("chmod 700"));
+    std::fs::set_permissions(vault.data(), std::fs::Permissions::from_mode(0o700)).expect("changed");
     let looked = vault.run_json(["doctor", "--data", &data, "--json"]);
     assert!(
         looked.len() >= 5 && looked.iter().all(|part| part["state"] == "ok"),
