@@ -1,15 +1,19 @@
 // Words for kinds of events. An unknown kind is shown as its own name, so that a newer service loses nothing.
 
 const WORDS: Record<string, string> = {
+  owner_added: "Account made",
   signed_in: "Signed in",
   signed_out: "Signed out",
   sign_in_made: "Sign-in link made",
   device_paired: "Vehicle paired",
+  device_renamed: "Vehicle renamed",
   device_revoked: "Vehicle revoked",
   pairing_code_made: "Pairing code made",
+  pairing_refused: "Pairing code ended by wrong tries",
   upload_created: "Upload begun",
   upload_complete: "Upload complete",
   upload_completed: "Upload complete",
+  upload_ended: "Upload ended",
   clip_ready: "Clip ready",
   clip_failed: "Clip could not be prepared",
   clip_trashed: "Clip moved to the trash",
