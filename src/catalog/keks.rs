@@ -40,15 +40,6 @@ impl Catalog {
         .await?;
         row.as_ref().map(read).transpose()
     }
-
-    /// Any key of the tenant: one is enough to see whether a root key fits.
-    pub async fn any_kek(&self, tenant: TenantId) -> Result<Option<KekRow>, CatalogError> {
-        let row = sqlx::query(select!("WHERE tenant_id = $1 LIMIT 1"))
-            .bind(tenant.as_bytes().to_vec())
-            .fetch_optional(self.readers())
-            .await?;
-        row.as_ref().map(read).transpose()
-    }
 }
 
 impl Tx {

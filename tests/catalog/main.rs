@@ -7,11 +7,16 @@ mod clips;
 mod credentials;
 mod devices;
 mod events;
+mod intents;
 mod jobs;
+mod keks;
 mod links;
+mod objects;
+mod owners;
 mod pairing_codes;
 mod pieces;
 mod rows;
+mod system_records;
 mod tenants;
 mod uploads;
 

@@ -1,0 +1,62 @@
+//! Owners' keys: the newest active one counts, and destroying leaves nothing.
+
+use dashvault::catalog::{CatalogError, KekRow};
+use dashvault::model::{KekId, OwnerId};
+
+use crate::in_tx;
+use crate::{both, rows};
+
+fn kek(owner: OwnerId, version: u32) -> KekRow {
+    KekRow {
+        id: KekId::random(),
+        owner,
+        version,
+        epoch: 1,
+        revision: 1,
+        record: vec![version as u8; 300],
+    }
+}
+
+#[tokio::test]
+async fn the_newest_key_of_an_owner_is_the_active_one() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let (_, stranger) = rows::an_owner(&catalog).await;
+        assert!(catalog.active_kek(owner).await.unwrap().is_none());
+        for version in [1, 3, 2] {
+            in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, version), 5));
+        }
+        let newest = catalog.active_kek(owner).await.unwrap().unwrap();
+        assert_eq!((newest.owner, newest.version, newest.record), (owner, 3, vec![3; 300]));
+        assert!(catalog.active_kek(stranger).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_is_there_once() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, 1), 5));
+        let mut tx = catalog.begin().await.unwrap();
+        let again = tx.insert_kek(tenant, &kek(owner, 1), 5).await;
+        assert!(matches!(again, Err(CatalogError::Exists(_))), "{again:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn destroying_takes_every_key_of_one_owner_and_no_other() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let (other_tenant, other) = rows::an_owner(&catalog).await;
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, 1), 5));
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, 2), 5));
+        in_tx!(catalog, tx => tx.insert_kek(other_tenant, &kek(other, 1), 5));
+        assert_eq!(in_tx!(catalog, tx => tx.destroy_keks(owner)), 2);
+        assert_eq!(in_tx!(catalog, tx => tx.destroy_keks(owner)), 0);
+        assert!(catalog.active_kek(owner).await.unwrap().is_none());
+        assert!(catalog.active_kek(other).await.unwrap().is_some());
+    })
+    .await;
+}
