@@ -1,0 +1,27 @@
+//! libav's errors in the words that the vault tells a clip's owner.
+
+use dashvault_worker_protocol::Failure;
+use ffmpeg_next::Error;
+
+/// A failure where libav says nothing about whose fault it is.
+pub struct Failed(pub Failure);
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(match error {
+            Error::Other { errno: libc::ENOMEM } => Failure::OutOfMemory,
+            Error::InvalidData => Failure::Invalid(error.to_string()),
+            Error::DecoderNotFound => Failure::Unsupported(error.to_string()),
+            _ => Failure::Internal(error.to_string()),
+        })
+    }
+}
+
+/// Results of the worker's own functions.
+pub type Result<T> = std::result::Result<T, Failed>;
