@@ -101,6 +101,26 @@ pub struct Sample {
 pub struct IndexError(&'static str);
 
 impl RenditionIndex {
+    /// Pictures in all.
+    pub fn pictures(&self) -> u64 {
+        self.samples(true)
+    }
+
+    /// Whether there is a track of sound with anything in it.
+    pub fn has_sound(&self) -> bool {
+        self.samples(false) > 0
+    }
+
+    fn samples(&self, video: bool) -> u64 {
+        let is_wanted = |run: &&Run| {
+            self.tracks
+                .iter()
+                .any(|track| track.id == run.track && track.video == video)
+        };
+        let runs = self.fragments.iter().flat_map(|fragment| &fragment.runs);
+        runs.filter(is_wanted).map(|run| run.samples.len() as u64).sum()
+    }
+
     /// The encoding: a version byte, then the fields in order as LEB128 numbers and length-prefixed bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
