@@ -13,12 +13,15 @@ impl From<Failure> for Failed {
 }
 
 impl From<Error> for Failed {
+    /// Names the place in the worker, since libav's errors are few and the calls that return them many.
+    #[track_caller]
     fn from(error: Error) -> Self {
+        let place = std::panic::Location::caller();
         Self(match error {
             Error::Other { errno: libc::ENOMEM } => Failure::OutOfMemory,
             Error::InvalidData => Failure::Invalid(error.to_string()),
             Error::DecoderNotFound => Failure::Unsupported(error.to_string()),
-            _ => Failure::Internal(error.to_string()),
+            _ => Failure::Internal(format!("{error} ({}:{})", place.file(), place.line())),
         })
     }
 }
