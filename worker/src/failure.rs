@@ -3,6 +3,8 @@
 use dashvault_worker_protocol::Failure;
 use ffmpeg_next::Error;
 
+use crate::libav;
+
 /// A failure where libav says nothing about whose fault it is.
 pub struct Failed(pub Failure);
 
@@ -21,7 +23,12 @@ impl From<Error> for Failed {
             Error::Other { errno: libc::ENOMEM } => Failure::OutOfMemory,
             Error::InvalidData => Failure::Invalid(error.to_string()),
             Error::DecoderNotFound => Failure::Unsupported(error.to_string()),
-            _ => Failure::Internal(format!("{error} ({}:{})", place.file(), place.line())),
+            _ => Failure::Internal(format!(
+                "{error} ({}:{}: {})",
+                place.file(),
+                place.line(),
+                libav::complaint()
+            )),
         })
     }
 }

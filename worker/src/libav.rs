@@ -1,6 +1,7 @@
 //! What is asked of libav: which containers and codecs it may open, and the few places that its safe wrapper does not reach.
 
 use std::ffi::CStr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashvault_worker_protocol::Failure;
@@ -60,12 +61,15 @@ const PSEUDO_NAME: &str = "vault:clip";
 const IO_BUFFER_BYTES: usize = 256 << 10;
 /// Packets that cannot be read in a row; libav would go on for ever.
 const MAX_READ_ERRORS: u32 = 64;
+/// Of a complaint of libav's.
+const MAX_COMPLAINT_CHARS: usize = 100;
 /// More threads need more memory than they save time.
 const MAX_THREADS: usize = 8;
 /// Arenas of the C library's allocator; each reserves 64 MiB of the address space that is limited.
 const MAX_ARENAS: i32 = 4;
 
 static TOO_MANY_STREAMS: AtomicBool = AtomicBool::new(false);
+static COMPLAINT: Mutex<String> = Mutex::new(String::new());
 
 /// Loads and silences libav; to be called before the sandbox closes.
 pub fn init() -> Result<()> {
@@ -77,7 +81,7 @@ pub fn init() -> Result<()> {
     Ok(())
 }
 
-/// Says nothing, and takes note of the one thing that no error code tells: libav answers "out of memory" to a file with too many streams.
+/// Prints nothing, and takes note of what no error code tells: libav answers "out of memory" to a file with too many streams.
 unsafe extern "C" fn listen(
     _: *mut libc::c_void,
     level: libc::c_int,
@@ -90,7 +94,17 @@ unsafe extern "C" fn listen(
         if format.to_bytes().starts_with(b"Number of streams exceeds") {
             TOO_MANY_STREAMS.store(true, Ordering::Relaxed);
         }
+        // A thread that finds it taken has nothing more important to say.
+        if let Ok(mut complaint) = COMPLAINT.try_lock() {
+            complaint.clear();
+            complaint.extend(format.to_string_lossy().chars().take(MAX_COMPLAINT_CHARS));
+        }
     }
+}
+
+/// The last error that libav logged, as its source has it: without the values, which are the clip's.
+pub fn complaint() -> String {
+    COMPLAINT.try_lock().map_or_else(|_| String::new(), |complaint| complaint.trim().to_owned())
 }
 
 /// Opens the clip.
