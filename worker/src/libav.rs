@@ -104,7 +104,9 @@ unsafe extern "C" fn listen(
 
 /// The last error that libav logged, as its source has it: without the values, which are the clip's.
 pub fn complaint() -> String {
-    COMPLAINT.try_lock().map_or_else(|_| String::new(), |complaint| complaint.trim().to_owned())
+    COMPLAINT
+        .try_lock()
+        .map_or_else(|_| String::new(), |complaint| complaint.trim().to_owned())
 }
 
 /// Opens the clip.
