@@ -56,7 +56,7 @@ impl Scaler {
         }
     }
 
-    /// Takes a picture; `out` gets what comes of it, with the number of the size.
+    /// Takes a picture, of which nothing is left; `out` gets what comes of it, with the number of the size.
     pub fn push(
         &mut self,
         picture: &frame::Video,

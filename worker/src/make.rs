@@ -228,7 +228,6 @@ impl<'a> Run<'a> {
         self.last = Some(time);
         picture.set_pts(Some(time));
         self.open_rungs(picture, step)?;
-        self.scale(picture)?;
         let mut wanted = !self.rungs.is_empty();
         for making in &mut self.making {
             if let Making::Poster(poster) = making {
@@ -236,6 +235,8 @@ impl<'a> Run<'a> {
                 wanted |= !poster.is_final();
             }
         }
+        // Last, for the scaler takes the picture away.
+        self.scale(picture)?;
         if !wanted {
             self.decoder = None;
         }

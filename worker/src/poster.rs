@@ -59,7 +59,7 @@ impl Poster {
         self.is_final = time >= self.wanted;
         let mut scaler = Scaler::new(self.upright, vec![(self.width, self.height)], Format::Still);
         let mut found = None;
-        scaler.push(picture, |_, still| {
+        scaler.push(&picture.clone(), |_, still| {
             found = Some(encode(still)?);
             Ok(())
         })?;
