@@ -2,7 +2,7 @@
 
 use super::{Inner, PipelineError};
 use crate::catalog::{LinkRow, NewJob};
-use crate::model::{JobId, JobKind, LinkMediaState};
+use crate::model::{JobId, JobKind, LinkMediaState, UnixMs};
 
 /// Rows of a kind in one walk; the next one comes a minute later.
 const BATCH: u32 = 100;
@@ -10,13 +10,26 @@ const BATCH: u32 = 100;
 const KEPT_MS: i64 = 24 * 3_600 * 1_000;
 
 impl Inner {
-    /// One walk. Any number of nodes may walk at once: whatever two of them see is removed once and then not there.
+    /// One walk. Any number of nodes may walk at once: whatever two of them see is removed once and then not there. What
+    /// stops one part does not stop the others; the first failure is told.
     pub(super) async fn sweep(&self) -> Result<(), PipelineError> {
         let now = self.clock.now_ms();
-        self.vault.sweep_intents(now).await?;
+        let intents = self.vault.sweep_intents(now).await;
+        let links = self.clear_links(now).await;
+        let trash = self.queue_due_trash(now).await;
+        let jobs = self.forget_jobs(now).await;
+        intents?;
+        links.and(trash).and(jobs)
+    }
+
+    async fn clear_links(&self, now: UnixMs) -> Result<(), PipelineError> {
         for link in self.catalog.links_to_clear(now, BATCH).await? {
             self.clear_link(&link).await?;
         }
+        Ok(())
+    }
+
+    async fn queue_due_trash(&self, now: UnixMs) -> Result<(), PipelineError> {
         for clip in self.catalog.clips_to_erase(now, i64::from(BATCH)).await? {
             let mut tx = self.catalog.begin().await?;
             tx.queue_erasure(&NewJob {
@@ -31,10 +44,13 @@ impl Inner {
             .await?;
             tx.commit().await?;
         }
+        Ok(())
+    }
+
+    async fn forget_jobs(&self, now: UnixMs) -> Result<(), PipelineError> {
         let mut tx = self.catalog.begin().await?;
         tx.remove_ended_jobs(now - KEPT_MS, BATCH).await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     /// Removes what intents with an ended lease have left, if the store is there; else the next sweep does.

@@ -177,7 +177,8 @@ impl Inner {
         match (held.row.kind, held.row.clip, held.row.link) {
             // The pieces stay where the original was not made: nothing that was acknowledged is thrown away.
             (JobKind::Finish, Some(clip), _) => {
-                if tx.fail_clip(clip, code, now).await? {
+                let failed = tx.fail_clip(clip, code, now).await?;
+                if failed {
                     let event = NewEvent::of_clip(held.row.owner, EventKind::ClipFailed, clip);
                     self.audit.record(&mut tx, event).await?;
                 }
