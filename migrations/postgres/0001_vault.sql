@@ -126,7 +126,7 @@ CREATE TABLE objects (
     sealed_about BYTEA  NOT NULL,              -- DEK: kind, rendition, exact length, SHA-256, picture size, codec
     created_at   BIGINT NOT NULL
 );
-CREATE INDEX objects_by_clip ON objects (clip_id);
+CREATE INDEX objects_by_clip ON objects (clip_id, link_id);
 CREATE INDEX objects_by_link ON objects (link_id);
 
 -- Uploads under way, and tombstones of ended ones. `length` and `received` are cleared when the clip is published.
