@@ -28,6 +28,8 @@ pub(super) type Indexes = Recent<crate::model::OwnerId, Mutex<OwnerIndex>>;
 #[derive(Default)]
 pub(super) struct OwnerIndex {
     entries: Vec<Entry>,
+    /// What the catalogue's stamp is while these entries hold.
+    stamp: ClipsStamp,
 }
 
 /// What a clip is ordered and filtered by.
@@ -80,12 +82,6 @@ impl OwnerIndex {
         self.entries.len()
     }
 
-    fn stamp(&self) -> ClipsStamp {
-        let sum = self.entries.iter().map(|entry| entry.updated_at).sum();
-        let count = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
-        ClipsStamp { count, sum }
-    }
-
     /// Replaces what is known of the clips that `fresh` is about, and leaves out those of `gone`.
     fn apply(&mut self, fresh: Vec<Entry>, gone: &HashSet<ClipId>) {
         let changed: HashSet<_> = fresh.iter().map(|entry| entry.id).collect();
@@ -97,6 +93,10 @@ impl OwnerIndex {
         entries.sort_unstable_by_key(Entry::order);
         wipe(&mut self.entries);
         self.entries = entries;
+        self.stamp = ClipsStamp {
+            count: i64::try_from(self.entries.len()).unwrap_or(i64::MAX),
+            sum: self.entries.iter().map(|entry| entry.updated_at).sum(),
+        };
         let mut fresh = fresh;
         wipe(&mut fresh);
     }
@@ -122,7 +122,7 @@ impl Library {
         let shared = self.inner.indexes.get(owner).unwrap_or_default();
         let mut index = shared.lock().await;
         let stamp = self.inner.catalog.clips_stamp(owner).await?;
-        if index.stamp() != stamp {
+        if index.stamp != stamp {
             self.refresh(keys, &mut index, stamp).await?;
         }
         let weight = index.len().max(1);
@@ -144,7 +144,7 @@ impl Library {
             if rows.len() <= ROWS_AT_ONCE {
                 index.apply(self.entries(keys, rows).await, &HashSet::new());
             }
-            if index.stamp() == stamp {
+            if index.stamp == stamp {
                 return Ok(());
             }
         }
