@@ -95,6 +95,12 @@ pub struct Object<'a> {
     pub id: [u8; 16],
     pub salt: [u8; 32],
     pub log2_segment: u8,
+    /// 1, but for what an attacker with a key might write.
+    pub version: u8,
+    /// 1, likewise.
+    pub suite: u8,
+    /// 0, likewise.
+    pub flags: u8,
 }
 
 /// What follows from a DEK.
@@ -106,7 +112,7 @@ pub struct Derived {
 impl Object<'_> {
     /// The first 56 bytes.
     pub fn head(&self) -> Vec<u8> {
-        let fixed = [1, 1, self.log2_segment, 0];
+        let fixed = [self.version, self.suite, self.log2_segment, self.flags];
         [b"DCVO".as_slice(), &fixed, &self.id, &self.salt].concat()
     }
 

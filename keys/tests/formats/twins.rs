@@ -23,6 +23,9 @@ fn object(log2_segment: u8, kind: u8) -> Object<'static> {
         id: [3; 16],
         salt: random(),
         log2_segment,
+        version: 1,
+        suite: 1,
+        flags: 0,
     }
 }
 
@@ -33,6 +36,57 @@ fn place<'a>(object: &Object<'a>) -> Place<'a> {
         clip: object.clip,
         kind: object.kind,
         rendition: object.rendition,
+    }
+}
+
+/// Whether our reader opens the first segment of what the twin wrote for this head.
+fn opens(object: &Object<'_>) -> bool {
+    let (derived, plain) = (object.derive(&DEK), [7; 1000]);
+    let body = derived.tink.encrypt(&random(), &random(), &plain);
+    let bytes = [object.head().as_slice(), &derived.commitment, &body].concat();
+    let pinned = Pinned {
+        suite: 1,
+        log2_segment: 16,
+        padded_length: 1000,
+        commitment: derived.commitment,
+    };
+    let dek = Secret32::from_bytes(DEK);
+    Opener::new(&dek, &place(object), object.id, &pinned, &bytes[..PRELUDE_BYTES])
+        .is_ok_and(|opener| opener.open_segment(0, &mut bytes[PRELUDE_BYTES..].to_vec()).is_ok())
+}
+
+#[test]
+fn a_head_of_another_version_is_refused_even_from_a_writer_who_has_the_key() {
+    let version_1 = || object(16, kind::PIECE);
+    assert!(opens(&version_1()));
+    let others = [
+        Object {
+            version: 0,
+            ..version_1()
+        },
+        Object {
+            version: 2,
+            ..version_1()
+        },
+        Object {
+            suite: 0,
+            ..version_1()
+        },
+        Object {
+            suite: 2,
+            ..version_1()
+        },
+        Object {
+            flags: 1,
+            ..version_1()
+        },
+        Object {
+            log2_segment: 18,
+            ..version_1()
+        },
+    ];
+    for other in others {
+        assert!(!opens(&other), "{:?}", &other.head()[..8]);
     }
 }
 

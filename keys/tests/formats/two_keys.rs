@@ -26,6 +26,9 @@ const OBJECT: Object<'static> = Object {
     id: [7; 16],
     salt: [8; 32],
     log2_segment: 16,
+    version: 1,
+    suite: 1,
+    flags: 0,
 };
 
 /// Multiplication in GCM's field (NIST SP 800-38D, 6.3); the highest bit is x^0.
