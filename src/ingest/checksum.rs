@@ -84,7 +84,7 @@ impl Sum {
     }
 
     /// Whether the bytes have the sum that was told.
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn fits(self) -> bool {
         match self.context {
             Context::Sha1(context) => equal(&context.finish(), &self.expected),
             Context::Sha256(context) => equal(&context.finish(), &self.expected),
@@ -107,10 +107,10 @@ mod tests {
             let mut right = checksum.clone().begin();
             right.update(b"a");
             right.update(b"bc");
-            assert!(right.is_right(), "{header}");
+            assert!(right.fits(), "{header}");
             let mut wrong = checksum.begin();
             wrong.update(b"abd");
-            assert!(!wrong.is_right(), "{header}");
+            assert!(!wrong.fits(), "{header}");
         }
     }
 

@@ -231,7 +231,7 @@ impl Writer {
             End::Whole => {}
         }
         if let Some(sum) = self.sum.take() {
-            if !sum.is_right() {
+            if !sum.fits() {
                 return Err(IngestError::Checksum);
             }
             self.commit_staged(state).await?;
