@@ -15,9 +15,12 @@ const MAX_SIDE: u32 = 4_096;
 const BUDGET_PERCENT: u64 = 94;
 /// Below it x264 makes nothing that one would look at.
 const MIN_VIDEO_BITS: u64 = 40_000;
-/// What one sample costs in `moof`, and one fragment.
-const SAMPLE_BYTES: u64 = 16;
-const FRAGMENT_BYTES: u64 = 400;
+/// What one sample costs in `moof`, at most: size, flags and offset of a picture, size of a packet of sound; and one fragment.
+const PICTURE_BYTES: u64 = 12;
+const SOUND_BYTES: u64 = 4;
+const FRAGMENT_BYTES: u64 = 240;
+/// A copy must fit with one part in so many to spare.
+const REMUX_MARGIN: u64 = 1_000;
 /// `ftyp` and `moov`.
 const INIT_BYTES: u64 = 1_600;
 /// Packets of sound in a second: 48,000 samples by 1,024.
@@ -170,14 +173,11 @@ fn bits_a_second(bytes: u64, duration_ms: u64) -> u64 {
 fn can_remux(probe: &Probe, audio_bits: Option<u32>) -> bool {
     let video = &probe.video;
     let Some(packets) = video.packets else { return false };
-    let sound_bytes = u64::from(audio_bits.unwrap_or(0)) * probe.duration_ms / 8_000;
-    let sound_packets = audio_bits.map_or(0, |_| SOUND_PACKETS_PER_SEC * probe.duration_ms / 1_000);
-    let fragments = probe.duration_ms / 1_500 + 1;
-    let samples = packets.count.saturating_add(sound_packets).saturating_mul(SAMPLE_BYTES);
-    let boxes = INIT_BYTES + fragments * FRAGMENT_BYTES;
-    let estimate = [packets.bytes, sound_bytes, samples, boxes]
-        .into_iter()
-        .fold(0, u64::saturating_add);
+    let boxes = box_bytes(packets.count, probe.duration_ms, audio_bits);
+    let picture = packets.bytes.saturating_add(packets.bytes / REMUX_MARGIN);
+    let estimate = picture
+        .saturating_add(sound_bytes(probe, audio_bits))
+        .saturating_add(boxes);
     video.codec == "h264"
         && PLAYABLE_PROFILES.contains(&video.profile)
         && PLAYABLE_FORMATS.contains(&video.pixel_format.as_str())
@@ -206,10 +206,7 @@ struct Budget {
 
 impl Budget {
     fn of(probe: &Probe, duration_ms: u64, audio_bits: Option<u32>) -> Self {
-        let fragments = duration_ms / 2_000 + 1;
-        let pictures = video_samples(probe, duration_ms);
-        let sound = audio_bits.map_or(0, |_| SOUND_PACKETS_PER_SEC * duration_ms / 1_000);
-        let boxes = INIT_BYTES + fragments * FRAGMENT_BYTES + (pictures + sound) * SAMPLE_BYTES;
+        let boxes = box_bytes(pictures(probe, duration_ms), duration_ms, audio_bits);
         let sound_bits = u64::from(audio_bits.unwrap_or(0)) * (duration_ms / 1_000 + 1);
         let whole = probe.size_bytes.saturating_sub(boxes).saturating_mul(8) / 100 * BUDGET_PERCENT;
         Self {
@@ -244,7 +241,29 @@ impl Budget {
 }
 
 /// How many pictures there are, as claimed.
-fn video_samples(probe: &Probe, duration_ms: u64) -> u64 {
+fn pictures(probe: &Probe, duration_ms: u64) -> u64 {
     let rate = probe.video.frames_per_1000s.min(240_000);
     rate.saturating_mul(duration_ms) / 1_000_000
+}
+
+/// What a fragmented MP4 needs beside its samples.
+fn box_bytes(pictures: u64, duration_ms: u64, audio_bits: Option<u32>) -> u64 {
+    let sound = audio_bits.map_or(0, |_| SOUND_PACKETS_PER_SEC.saturating_mul(duration_ms) / 1_000);
+    let samples = pictures
+        .saturating_mul(PICTURE_BYTES)
+        .saturating_add(sound.saturating_mul(SOUND_BYTES));
+    samples.saturating_add(INIT_BYTES + (duration_ms / 1_500 + 1) * FRAGMENT_BYTES)
+}
+
+/// What the sound of a whole clip comes to: near silence takes fewer bits than are allowed, as it did in the source.
+fn sound_bytes(probe: &Probe, audio_bits: Option<u32>) -> u64 {
+    let (Some(bits), Some(audio)) = (audio_bits, &probe.audio) else {
+        return 0;
+    };
+    let source = if audio.bit_rate > 0 {
+        audio.bit_rate.saturating_mul(5) / 4
+    } else {
+        u64::MAX
+    };
+    u64::from(bits).min(source).saturating_mul(probe.duration_ms) / 8_000
 }

@@ -27,6 +27,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 const POSTER_MS: u64 = 1_000;
 /// Sound may lie so far behind the picture in the file.
 const SOUND_LAG_TICKS: i64 = 3 * 90_000;
+/// A span is given in whole milliseconds: the picture it was read off may lie a part of one before it.
+const SPAN_SLACK_TICKS: i64 = 90;
 /// What a picture lasts in a clip that does not say.
 const DEFAULT_RATE: Rational = Rational(30, 1);
 
@@ -214,7 +216,7 @@ impl<'a> Run<'a> {
             self.restart()?;
             return Ok(());
         }
-        if self.plan.span.is_some() && time < 0 && time + step <= step / 2 {
+        if self.plan.span.is_some() && time < -SPAN_SLACK_TICKS {
             return Ok(());
         }
         if self.timeline.is_past(time, PICTURE_TICKS) {
@@ -224,7 +226,8 @@ impl<'a> Run<'a> {
             self.decoder = None;
             return Ok(());
         }
-        let time = time.max(self.last.map_or(0, |last| last + 1));
+        // The first is shown from the start, wherever between two pictures the span begins.
+        let time = self.last.map_or(0, |last| time.max(last + 1));
         self.last = Some(time);
         picture.set_pts(Some(time));
         self.open_rungs(picture, step)?;
@@ -248,8 +251,13 @@ impl<'a> Run<'a> {
         if let Some(decoder) = &mut self.decoder {
             decoder.flush();
         }
-        if let Some(sound) = &mut self.sound {
-            sound.flush();
+        // Sound of the later part has been heard already: begin anew.
+        let stream = self
+            .sound
+            .as_ref()
+            .and_then(|sound| self.demuxer.stream(sound.stream()));
+        if let (Some(stream), Some(bits)) = (stream, self.plan.audio_bits) {
+            self.sound = Some(Sound::open(&stream, bits)?);
         }
         Ok(())
     }
@@ -261,6 +269,7 @@ impl<'a> Run<'a> {
             sound: self.sound_parameters.as_ref(),
             rate: Some(self.rate),
             last_duration: step,
+            end: self.timeline.end(PICTURE_TICKS),
         };
         for (index, output) in self.plan.outputs.iter().enumerate() {
             if let (Making::Rung(rung @ None), OutputKind::Encode(encode)) = (&mut self.making[index], &output.kind) {
@@ -278,7 +287,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Hands on the sound that is ready, once there is a muxer that takes it.
     fn sound_ready(&mut self) -> Result<()> {
+        if self.last.is_none() && !self.rungs.is_empty() {
+            return Ok(());
+        }
         for packet in self.sound.as_mut().map(Sound::take).unwrap_or_default() {
             self.has_audio = true;
             for making in &mut self.making {

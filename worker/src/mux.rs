@@ -106,7 +106,8 @@ impl Muxer {
         }
         let mut options = Dictionary::new();
         // Negative offsets let the first picture be shown at 0 without an edit list, which an empty moov could not carry.
-        let flags = "+empty_moov+default_base_moof+frag_keyframe+negative_cts_offsets+skip_trailer";
+        // "Discontinuous" keeps the times as they are given: else every track would be moved to begin at 0.
+        let flags = "+empty_moov+default_base_moof+frag_keyframe+negative_cts_offsets+frag_discont+skip_trailer";
         options.set("movflags", flags);
         options.set("min_frag_duration", MIN_FRAGMENT_MICROSECONDS);
         options.set("video_track_timescale", "90000");

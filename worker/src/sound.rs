@@ -18,6 +18,9 @@ const RATE: u32 = 48_000;
 /// Samples in one packet of AAC.
 const PACKET_SAMPLES: u32 = 1_024;
 
+/// Packets that wait for the first picture: 100 s of them.
+const MAX_READY: usize = 4_700;
+
 /// Decoder, resampler and encoder.
 pub struct Sound {
     stream: usize,
@@ -112,11 +115,6 @@ impl Sound {
         std::mem::take(&mut self.ready)
     }
 
-    /// After a jump in the input.
-    pub fn flush(&mut self) {
-        self.decoder.flush();
-    }
-
     fn decoded(&mut self, timeline: &Timeline) -> Result<()> {
         let mut frame = frame::Audio::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
@@ -182,7 +180,7 @@ impl Sound {
             .end(SOUND_TICKS)
             .map_or(String::new(), |end| format!(",atrim=end_pts={end}"));
         let spec = format!(
-            "aresample={RATE}:async=1000:min_hard_comp=0.1{first},aformat=sample_fmts=fltp:sample_rates={RATE}:channel_layouts={layout}{end},asetnsamples=n={PACKET_SAMPLES}:p=0"
+            "atrim=start_pts=0,aresample={RATE}:async=1000:min_hard_comp=0.1{first},aformat=sample_fmts=fltp:sample_rates={RATE}:channel_layouts={layout}{end},asetnsamples=n={PACKET_SAMPLES}:p=0"
         );
         graph.output("in", 0)?.input("out", 0)?.parse(&spec)?;
         graph.validate()?;
@@ -205,7 +203,7 @@ impl Sound {
         let mut packet = Packet::empty();
         while self.encoder.receive_packet(&mut packet).is_ok() {
             // The encoder's run-up lies before 0; without an edit list it would be heard.
-            if packet.pts().is_some_and(|pts| pts >= 0) {
+            if packet.pts().is_some_and(|pts| pts >= 0) && self.ready.len() < MAX_READY {
                 self.ready.push(std::mem::replace(&mut packet, Packet::empty()));
             }
         }
