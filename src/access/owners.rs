@@ -140,6 +140,8 @@ impl Access {
         let mut tx = inner.catalog.begin().await?;
         let owner = tx.use_sign_in(&bearer_hash(token), now).await?;
         let owner = owner.ok_or(AccessError::Unauthenticated)?;
+        // Ended sessions, links' ones too, make room whenever their owner signs in.
+        tx.remove_ended_credentials(owner, now - KEEP_ENDED_MS).await?;
         let end = Some(now + WEB_SESSION_MS);
         let (secret, credential) = self.issue(&mut tx, owner, CredentialKind::Web, None, end).await?;
         inner
@@ -168,7 +170,7 @@ impl Access {
     /// whom a clip is held is [`AccessError::ClipHeld`].
     pub async fn erase_owner(&self, owner: OwnerId) -> Result<(), AccessError> {
         let inner = &self.inner;
-        if inner.catalog.clips_of(owner).await?.iter().any(|clip| clip.held) {
+        if inner.catalog.count_held_clips(owner).await? > 0 {
             return Err(AccessError::ClipHeld);
         }
         let mut tx = inner.catalog.begin().await?;

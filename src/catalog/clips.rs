@@ -211,6 +211,15 @@ impl Catalog {
         })
     }
 
+    /// How many of an owner's clips are held.
+    pub async fn count_held_clips(&self, owner: OwnerId) -> Result<u64, CatalogError> {
+        let row = sqlx::query("SELECT COUNT(*) AS clips FROM clips WHERE owner_id = $1 AND held = 1")
+            .bind(owner.as_bytes().to_vec())
+            .fetch_one(self.readers())
+            .await?;
+        Row::new("clips", &row).size("clips")
+    }
+
     /// Clips whose days in the trash are over, the longest overdue first; none that is held.
     pub async fn clips_to_erase(&self, now: UnixMs, limit: i64) -> Result<Vec<ClipRow>, CatalogError> {
         let text = format!(

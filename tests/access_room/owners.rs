@@ -175,6 +175,24 @@ async fn a_web_session_slides_while_it_is_used_and_ends_when_it_is_not() {
 }
 
 #[tokio::test]
+async fn ended_sessions_make_room_and_living_ones_stay() {
+    let house = House::new().await;
+    let added = house.access.add_owner("driver@example.org", None).await.unwrap();
+    let old = house.access.redeem_sign_in(&added.sign_in.token).await.unwrap();
+    house.clock.advance(20 * DAY);
+    let more = house.access.make_sign_in("driver@example.org").await.unwrap();
+    let newer = house.access.redeem_sign_in(&more.token).await.unwrap();
+    house.clock.advance(11 * DAY + 1);
+    let more = house.access.make_sign_in("driver@example.org").await.unwrap();
+    house.access.redeem_sign_in(&more.token).await.unwrap();
+    let there = async |id| house.catalog.credential(id).await.unwrap().is_some();
+    assert!(!there(old.session.credential()).await, "it ended more than a day ago");
+    assert!(there(newer.session.credential()).await);
+    house.owner_by(&newer.secret).await.expect("it goes on");
+    house.owner_by(&added.token).await.expect("a token without end stays");
+}
+
+#[tokio::test]
 async fn an_owner_who_is_being_erased_is_nobody_at_once() {
     let house = House::new().await;
     let added = house.access.add_owner("driver@example.org", None).await.unwrap();

@@ -178,6 +178,26 @@ async fn links_made_at_once_are_no_more_than_there_may_be() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pairing_codes_made_at_once_are_no_more_than_there_may_be() {
+    for house in House::both().await {
+        let owner = house.owner("driver@example.org").await;
+        let making = (0..30).map(|_| {
+            let (access, owner) = (house.access.clone(), owner.clone());
+            tokio::spawn(async move { access.make_pairing_code(&owner, a_car()).await })
+        });
+        let outcomes = join_all(making).await.into_iter().map(|done| done.expect("no panic"));
+        let (made, refused) = tally(outcomes.collect());
+        assert_eq!(made.len(), 10);
+        assert!(
+            refused
+                .iter()
+                .all(|error| matches!(error, AccessError::LimitReached { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
 fn a_car() -> VehicleName {
     VehicleName {
         label: "Family car".to_owned(),
