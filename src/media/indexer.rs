@@ -209,3 +209,124 @@ fn milliseconds(ticks: u64, timescale: u32) -> u64 {
     let exact = u128::from(ticks) * 1_000 / u128::from(timescale.max(1));
     u64::try_from(exact).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::index::Track;
+    use proptest::prelude::*;
+
+    /// 30 pictures and a second of sound, as the worker made them.
+    const RENDITION: &[u8] = include_bytes!("../../tests/fixtures/renditions/garmin_360p.mp4");
+
+    fn index(bytes: &[u8], cut: usize) -> Result<RenditionIndex, BadRendition> {
+        let mut indexer = Indexer::new();
+        for piece in bytes.chunks(cut) {
+            indexer.push(piece)?;
+        }
+        indexer.finish()
+    }
+
+    /// Where a box of this kind begins.
+    fn find(kind: &[u8; 4]) -> usize {
+        let at = RENDITION.windows(4).position(|window| window == kind);
+        at.expect("the box") - 4
+    }
+
+    fn changed(at: usize, to: &[u8]) -> Vec<u8> {
+        let mut bytes = RENDITION.to_vec();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes
+    }
+
+    #[test]
+    fn a_rendition_is_read_whole() {
+        let index = index(RENDITION, 7).expect("an index");
+        assert_eq!(index.total_bytes, RENDITION.len() as u64);
+        assert_eq!(index.init, &RENDITION[..find(b"moof")]);
+        assert_eq!(index.codecs, "avc1.64001e,mp4a.40.2");
+        assert_eq!((index.width, index.height), (640, 360));
+        let tracks = [(1, 90_000, true), (2, 48_000, false)];
+        let tracks = tracks.map(|(id, timescale, video)| Track { id, timescale, video });
+        assert_eq!(index.tracks, tracks);
+        assert_eq!((index.pictures(), index.fragments.len()), (30, 1));
+        let fragment = &index.fragments[0];
+        assert_eq!((fragment.start_ms, fragment.duration_ms), (0, index.duration_ms));
+        assert!((1_000..1_010).contains(&index.duration_ms));
+        let samples: u64 = fragment.runs.iter().map(run_bytes).sum();
+        let payload = RENDITION.len() - find(b"mdat") - HEADER_BYTES;
+        assert_eq!(samples, payload as u64);
+        let syncs = fragment.runs[0].samples.iter().filter(|sample| sample.sync).count();
+        assert_eq!(syncs, 1);
+    }
+
+    #[test]
+    fn samples_must_lie_in_their_fragment() {
+        let trun = find(b"trun");
+        // The offset of the first run: before the fragment's samples, and behind them.
+        for offset in [0_i32, -1, i32::MIN, i32::MAX, RENDITION.len() as i32] {
+            let wrong = index(&changed(trun + 16, &offset.to_be_bytes()), 1_000);
+            assert!(wrong.is_err(), "{offset}");
+        }
+        assert!(
+            index(&changed(trun + 12, &u32::MAX.to_be_bytes()), 1_000).is_err(),
+            "four billion samples"
+        );
+    }
+
+    #[test]
+    fn boxes_out_of_place_are_refused() {
+        let moof = find(b"moof");
+        for (why, bytes) in [
+            ("no moov", [&RENDITION[..28], &RENDITION[moof..]].concat()),
+            ("two moovs", [&RENDITION[..moof], &RENDITION[28..]].concat()),
+            ("no mdat", RENDITION[..find(b"mdat")].to_vec()),
+            ("two moofs", [&RENDITION[..find(b"mdat")], &RENDITION[moof..]].concat()),
+            ("time that runs backward", [RENDITION, &RENDITION[moof..]].concat()),
+            ("a strange box", [RENDITION, b"\0\0\0\x0cuuidabcd"].concat()),
+            ("a strange codec", changed(find(b"avc1") + 4, b"hvc1")),
+            ("a box without an end", changed(moof, &0_u32.to_be_bytes())),
+            ("a box of 64 bits", changed(find(b"mdat"), &1_u32.to_be_bytes())),
+            ("a huge box", changed(moof, &0x7fff_ffff_u32.to_be_bytes())),
+        ] {
+            assert!(index(&bytes, 4_096).is_err(), "{why}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_cut_of_the_bytes_does_not_matter(cut in 1_usize..70_000) {
+            prop_assert_eq!(index(RENDITION, cut), index(RENDITION, RENDITION.len()));
+        }
+
+        #[test]
+        fn an_end_too_early_is_refused(length in 0..RENDITION.len()) {
+            prop_assert!(index(&RENDITION[..length], 4_096).is_err());
+        }
+
+        #[test]
+        fn no_change_to_its_tables_makes_it_panic_or_point_outside(
+            changes in proptest::collection::vec((0_usize..3_000, any::<u8>()), 1..6)
+        ) {
+            let mut bytes = RENDITION.to_vec();
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            if let Ok(index) = index(&bytes, 4_096) {
+                for fragment in &index.fragments {
+                    let end = fragment.offset + fragment.size;
+                    prop_assert!(end <= index.total_bytes);
+                    for run in &fragment.runs {
+                        prop_assert!(run.data_offset >= fragment.offset && run.data_offset + run_bytes(run) <= end);
+                    }
+                }
+                prop_assert_eq!(RenditionIndex::from_bytes(&index.to_bytes()), Ok(index));
+            }
+        }
+
+        #[test]
+        fn no_bytes_at_all_make_it_panic(bytes in any::<Vec<u8>>(), keep in 0..RENDITION.len()) {
+            let _ = index(&[&RENDITION[..keep], &bytes].concat(), 512);
+        }
+    }
+}

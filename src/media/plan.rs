@@ -267,3 +267,214 @@ fn sound_bytes(probe: &Probe, audio_bits: Option<u32>) -> u64 {
     };
     u64::from(bits).min(source).saturating_mul(probe.duration_ms) / 8_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Audio, Packets, Video};
+    use proptest::prelude::*;
+
+    /// A minute of what a dashcam writes: 1080p, 30 pictures a second, 10 Mbit/s, a key frame a second.
+    fn dashcam() -> Probe {
+        Probe {
+            format: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
+            size_bytes: 76_000_000,
+            duration_ms: 60_000,
+            video: Video {
+                codec: "h264".to_owned(),
+                profile: 100,
+                pixel_format: "yuv420p".to_owned(),
+                width: 1_920,
+                height: 1_080,
+                pixel_aspect: (1, 1),
+                rotation: 0,
+                frames_per_1000s: 30_000,
+                progressive: true,
+                packets: Some(Packets {
+                    count: 1_800,
+                    bytes: 74_000_000,
+                    longest_gop_ms: 1_000,
+                    orderly: true,
+                }),
+            },
+            audio: Some(Audio {
+                codec: "aac".to_owned(),
+                sample_rate: 48_000,
+                channels: 2,
+                bit_rate: 128_000,
+            }),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Probe)) -> Probe {
+        let mut probe = dashcam();
+        change(&mut probe);
+        probe
+    }
+
+    /// Names and sizes, as a table has them.
+    fn outline(plan: &Plan) -> String {
+        let output = |output: &Output| match output.kind {
+            OutputKind::Remux => format!("{} copied", output.name),
+            OutputKind::Encode(Encode { width, height, .. }) => format!("{} {width}x{height}", output.name),
+            OutputKind::Poster { width, height } => format!("{} {width}x{height}", output.name),
+        };
+        plan.outputs.iter().map(output).collect::<Vec<_>>().join(", ")
+    }
+
+    fn encodes(plan: &Plan) -> impl Iterator<Item = Encode> {
+        plan.outputs.iter().filter_map(|output| match output.kind {
+            OutputKind::Encode(encode) => Some(encode),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn what_browsers_play_is_copied_and_made_smaller() {
+        let plan = plan(&dashcam());
+        assert_eq!(
+            outline(&plan),
+            "source copied, 720p 1280x720, 360p 640x360, poster 1280x720"
+        );
+        let settings: Vec<_> = encodes(&plan).map(|e| (e.crf, e.max_bits, e.buffer_bits)).collect();
+        assert_eq!(settings, [(23, 3_000_000, 6_000_000), (24, 800_000, 1_600_000)]);
+        assert_eq!((plan.audio_bits, plan.span), (Some(96_000), None));
+    }
+
+    #[test]
+    fn whatever_one_browser_might_not_play_is_encoded_as_top_rung() {
+        let encoded = "1080p 1920x1080, 720p 1280x720, 360p 640x360, poster 1280x720";
+        let packets = |change: fn(&mut Packets)| with(|probe| change(probe.video.packets.as_mut().expect("packets")));
+        for (why, probe) in [
+            ("HEVC", with(|p| p.video.codec = "hevc".to_owned())),
+            ("10 bits", with(|p| p.video.pixel_format = "yuv420p10le".to_owned())),
+            ("4:2:2", with(|p| p.video.profile = 122)),
+            ("interlaced", with(|p| p.video.progressive = false)),
+            ("60 pictures a second", with(|p| p.video.frames_per_1000s = 60_000)),
+            ("16 Mbit/s", with(|p| p.duration_ms = 37_000)),
+            ("a key frame every 5 s", packets(|p| p.longest_gop_ms = 5_000)),
+            ("disorder", packets(|p| p.orderly = false)),
+            ("packets unknown", with(|p| p.video.packets = None)),
+            ("no room for boxes and sound", packets(|p| p.bytes = 75_900_000)),
+        ] {
+            assert_eq!(outline(&plan(&probe)), encoded, "{why}");
+        }
+    }
+
+    #[test]
+    fn sizes_follow_the_shorter_side_and_are_even() {
+        for (width, height, rotation, aspect, expected) in [
+            (
+                3_840,
+                2_160,
+                0,
+                (1, 1),
+                "1080p 1920x1080, 720p 1280x720, 360p 640x360, poster 1280x720",
+            ),
+            (
+                1_920,
+                1_080,
+                90,
+                (1, 1),
+                "1080p 1080x1920, 720p 720x1280, 360p 360x640, poster 720x1280",
+            ),
+            (
+                1_920,
+                1_080,
+                180,
+                (1, 1),
+                "1080p 1920x1080, 720p 1280x720, 360p 640x360, poster 1280x720",
+            ),
+            (
+                1_440,
+                1_080,
+                0,
+                (4, 3),
+                "1080p 1920x1080, 720p 1280x720, 360p 640x360, poster 1280x720",
+            ),
+            (959, 539, 0, (1, 1), "538p 958x538, 360p 640x360, poster 958x538"),
+            (640, 360, 0, (1, 1), "360p 640x360, poster 640x360"),
+            (176, 144, 0, (1, 1), "144p 176x144, poster 176x144"),
+            (1, 1, 0, (1, 1), "2p 2x2, poster 2x2"),
+        ] {
+            let probe = with(|probe| {
+                probe.video.packets = None;
+                (probe.video.width, probe.video.height) = (width, height);
+                (probe.video.rotation, probe.video.pixel_aspect) = (rotation, aspect);
+            });
+            assert_eq!(outline(&plan(&probe)), expected);
+        }
+    }
+
+    #[test]
+    fn a_poor_source_bounds_every_rendition() {
+        let poor = with(|probe| {
+            probe.size_bytes = 3_000_000;
+            probe.video.packets = None;
+        });
+        let plan = plan(&poor);
+        assert_eq!(plan.max_output_bytes, 3_000_000);
+        for encode in encodes(&plan) {
+            let most = u64::from(encode.max_bits) * 60 + u64::from(encode.buffer_bits);
+            let sound = u64::from(plan.audio_bits.expect("sound")) * 60;
+            assert!(
+                (most + sound) / 8 < 3_000_000,
+                "{encode:?} may come to {} bytes",
+                (most + sound) / 8
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_is_encoded_anew_and_silent_unless_asked() {
+        let link = plan_link(&dashcam(), 5_000, 9_000, false);
+        assert_eq!(outline(&link), "1080p 1920x1080, 360p 640x360, poster 1280x720");
+        assert_eq!((link.duration_ms, link.audio_bits), (4_000, None));
+        let span = link.span.expect("a span");
+        assert_eq!((span.from_ms, span.to_ms), (5_000, 9_000));
+        let beyond = plan_link(&dashcam(), 50_000, 90_000, true);
+        assert_eq!((beyond.duration_ms, beyond.audio_bits), (10_000, Some(96_000)));
+    }
+
+    prop_compose! {
+        fn any_probe()(
+            sizes in any::<[u32; 2]>(), aspect in any::<(u32, u32)>(), rotation in 0_u16..5,
+            numbers in any::<[u64; 6]>(), copyable in any::<bool>(), audio in any::<Option<(u32, u64)>>(),
+        ) -> Probe {
+            with(|probe| {
+                (probe.video.width, probe.video.height) = (sizes[0], sizes[1]);
+                (probe.video.pixel_aspect, probe.video.rotation) = (aspect, rotation * 90);
+                (probe.size_bytes, probe.duration_ms) = (numbers[0], numbers[1] % 30_000_000);
+                probe.video.frames_per_1000s = numbers[2];
+                let packets = Packets { count: numbers[3], bytes: numbers[4], longest_gop_ms: numbers[5], orderly: true };
+                probe.video.packets = copyable.then_some(packets);
+                probe.audio = audio.map(|(channels, bit_rate)| Audio {
+                    codec: "aac".to_owned(), sample_rate: 8_000, channels, bit_rate,
+                });
+            })
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_probe_makes_an_impossible_plan(probe in any_probe(), from in any::<u64>(), to in any::<u64>()) {
+            for plan in [plan(&probe), plan_link(&probe, from, to, true)] {
+                prop_assert!((2..=4).contains(&plan.outputs.len()));
+                for output in &plan.outputs {
+                    let (OutputKind::Encode(Encode { width, height, .. }) | OutputKind::Poster { width, height }) = output.kind
+                        else { continue };
+                    prop_assert!((2..=MAX_SIDE).contains(&width) && width % 2 == 0, "{width}");
+                    prop_assert!((2..=MAX_SIDE).contains(&height) && height % 2 == 0, "{height}");
+                    prop_assert!(width.min(height) <= TOP_LINES);
+                }
+                for encode in encodes(&plan) {
+                    prop_assert!(encode.max_bits > 0 && encode.max_bits <= 6_000_000 && encode.buffer_bits <= 12_000_000);
+                }
+                let mut names: Vec<_> = plan.outputs.iter().map(|output| &output.name).collect();
+                names.sort();
+                names.dedup();
+                prop_assert_eq!(names.len(), plan.outputs.len());
+            }
+        }
+    }
+}
