@@ -185,8 +185,8 @@ fn can_remux(probe: &Probe, audio_bits: Option<u32>) -> bool {
         && video.rotation == 0
         && video.width <= PLAYABLE_PIXELS.0
         && video.height <= PLAYABLE_PIXELS.1
-        && video.width % 2 == 0
-        && video.height % 2 == 0
+        && video.width.is_multiple_of(2)
+        && video.height.is_multiple_of(2)
         && video.frames_per_1000s <= PLAYABLE_RATE
         && bits_a_second(packets.bytes, probe.duration_ms) <= PLAYABLE_BITS
         && packets.longest_gop_ms <= PLAYABLE_GOP_MS
