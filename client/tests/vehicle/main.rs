@@ -282,7 +282,7 @@ async fn a_receipt_stands_only_for_this_file_of_this_vault() {
 #[tokio::test]
 async fn a_token_never_follows_a_location_to_another_host() {
     let vehicle = Vehicle::with(1000).await;
-    vehicle.fake.state().location = Some("http://elsewhere.example.org/v1/uploads/a".to_owned());
+    vehicle.fake.state().location = Some("http://elsewhere.example.org/somewhere/a".to_owned());
     let refused = vehicle.upload(&waiting()).await.err();
     assert!(matches!(refused, Some(ClientError::Protocol { .. })), "{refused:?}");
 }
