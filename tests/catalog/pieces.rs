@@ -62,7 +62,10 @@ async fn a_key_is_kept_once_and_only_for_its_upload() {
         let at = an_owner(&catalog).await;
         let key = a_key(&catalog, an_upload(&catalog, at).await).await;
         write!(catalog, tx => tx.insert_upload_key(&key));
-        assert_eq!(catalog.upload_keys_of(key.upload).await.unwrap(), std::slice::from_ref(&key));
+        assert_eq!(
+            catalog.upload_keys_of(key.upload).await.unwrap(),
+            std::slice::from_ref(&key)
+        );
         let other = an_upload(&catalog, at).await;
         assert_eq!(catalog.upload_keys_of(other).await.unwrap(), []);
     })
