@@ -15,8 +15,8 @@ use super::{ClipKeys, Vault, VaultError};
 use crate::model::{ByteRange, ClipId, ObjectId, OwnerId};
 use crate::store::{Location, Ranged, StoreError};
 
-/// Sealed or opened at once before other tasks get their turn: 40 µs with ring.
-pub(super) const STEP_BYTES: usize = 256 << 10;
+/// Sealed or opened at once before other tasks get their turn: less than a millisecond, hash included.
+pub(super) const STEP_BYTES: usize = 1 << 20;
 /// Segments asked for at once: 1 MiB of the default segment, so that a store's latency weighs little; one such chunk is
 /// opened ahead while the one before is sent.
 const CHUNK_BYTES: u64 = 1 << 20;

@@ -88,3 +88,14 @@ async fn a_fault_in_the_middle_of_a_read_ends_the_stream_with_it() {
     assert!(matches!(ended, Some(Err(VaultError::Unavailable(_)))));
     assert!(!bytes.is_empty() && plain(6_000_000).starts_with(&bytes));
 }
+
+#[tokio::test]
+async fn what_a_store_only_said_to_have_kept_is_found_by_reading_back() {
+    let room = Room::new().await;
+    let keys = room.new_clip("anna").await;
+    room.data
+        .fail(|operation| (operation.name == "put_part").then_some(Fault::Forgotten));
+    let sealed = room.sealed(&keys, "original", &plain(9 << 20)).await;
+    let refused = room.vault.verify(&keys, &sealed).await;
+    assert!(matches!(refused, Err(VaultError::Damaged { .. })), "{refused:?}");
+}

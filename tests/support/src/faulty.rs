@@ -37,6 +37,8 @@ pub enum Fault {
     Full,
     /// It was done, and the answer was lost.
     Lost,
+    /// A part was said to be kept, and was thrown away. Any other operation is done as ever.
+    Forgotten,
 }
 
 type Rule = Box<dyn Fn(&Operation) -> Option<Fault> + Send>;
@@ -68,7 +70,7 @@ impl Watch {
 
     async fn run<T>(&self, name: &'static str, path: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         match self.judge(name, path) {
-            None => work.await,
+            None | Some(Fault::Forgotten) => work.await,
             Some(Fault::Lost) => {
                 work.await?;
                 Err(failure(Fault::Lost))
@@ -139,7 +141,7 @@ impl Faulty {
 
 fn failure(fault: Fault) -> Error {
     let kind = match fault {
-        Fault::Down | Fault::Lost => io::ErrorKind::ConnectionReset,
+        Fault::Down | Fault::Lost | Fault::Forgotten => io::ErrorKind::ConnectionReset,
         Fault::Full => io::ErrorKind::StorageFull,
     };
     Error::Generic {
@@ -204,7 +206,7 @@ impl ObjectStore for Faulty {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.watch.judge("list", prefix.map_or("", |p| p.as_ref())) {
-            None => self.inner.list(prefix),
+            None | Some(Fault::Forgotten) => self.inner.list(prefix),
             Some(fault) => futures_util::stream::once(std::future::ready(Err(failure(fault)))).boxed(),
         }
     }
@@ -228,8 +230,17 @@ impl MultipartStore for Faulty {
     }
 
     async fn put_part(&self, path: &Path, id: &MultipartId, index: usize, payload: PutPayload) -> Result<PartId> {
-        let work = self.inner.put_part(path, id, index, payload);
-        self.watch.run("put_part", path.as_ref(), work).await
+        match self.watch.judge("put_part", path.as_ref()) {
+            None => self.inner.put_part(path, id, index, payload).await,
+            Some(Fault::Forgotten) => Ok(PartId {
+                content_id: String::new(),
+            }),
+            Some(Fault::Lost) => {
+                self.inner.put_part(path, id, index, payload).await?;
+                Err(failure(Fault::Lost))
+            }
+            Some(fault) => Err(failure(fault)),
+        }
     }
 
     async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {

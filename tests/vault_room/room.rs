@@ -1,0 +1,176 @@
+//! A vault of its own for every test, and what the tests put into it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dashvault::catalog::{self, Catalog, NewClip};
+use dashvault::model::{ClipId, FixedClock, ObjectKind, OwnerId};
+use dashvault::store::{Backend, Store};
+use dashvault::vault::{
+    ClipKeys, Config, Holder, Manifest, OwnerKeys, OwnerProfile, SealedObject, StoredObject, Vault, VaultError,
+};
+use dashvault_keys::provider::Keyring;
+use dashvault_test_support::{Faulty, Scratch};
+
+/// When the tests' clock begins.
+pub const NOW: i64 = 1_800_000_000_000;
+/// In milliseconds.
+pub const MINUTE: i64 = 60_000;
+
+/// A vault of its own.
+pub struct Room {
+    pub vault: Vault,
+    pub catalog: Catalog,
+    pub data: Faulty,
+    pub staging: Faulty,
+    pub clock: Arc<FixedClock>,
+    pub keyring: PathBuf,
+    pub scratch: Scratch,
+}
+
+impl Room {
+    /// A new vault: keyring, catalogue, empty store.
+    pub async fn new() -> Self {
+        let scratch = Scratch::new("vault-room");
+        let keyring = scratch.path().join("keyring");
+        Keyring::create(&keyring).unwrap();
+        let room = Self::over(scratch, keyring, Faulty::new(), Faulty::new()).await;
+        room.expect("a new vault")
+    }
+
+    async fn over(scratch: Scratch, keyring: PathBuf, data: Faulty, staging: Faulty) -> Result<Self, VaultError> {
+        let dir = scratch.path().join("catalogue");
+        let catalog = Catalog::connect(&catalog::Config::Sqlite { dir }).await?;
+        let clock = Arc::new(FixedClock::at(NOW));
+        let config = Config {
+            keyring: keyring.clone(),
+        };
+        let vault = Vault::open(&config, catalog.clone(), store(&data, &staging), clock.clone());
+        Ok(Self {
+            vault: vault.await?,
+            catalog,
+            data,
+            staging,
+            clock,
+            keyring,
+            scratch,
+        })
+    }
+
+    /// The same vault after a restart, with what lies in folder and store now.
+    pub async fn restart(self) -> Self {
+        self.catalog.close().await;
+        let room = Self::over(self.scratch, self.keyring, self.data, self.staging).await;
+        room.expect("the vault opens again")
+    }
+
+    /// Another process on the same catalogue and store.
+    pub async fn second_process(&self) -> Vault {
+        let config = Config {
+            keyring: self.keyring.clone(),
+        };
+        let store = store(&self.data, &self.staging);
+        let vault = Vault::open(&config, self.catalog.clone(), store, self.clock.clone()).await;
+        vault.expect("a second process")
+    }
+
+    /// A new owner with an address made of `name`.
+    pub async fn owner(&self, name: &str) -> OwnerId {
+        let owner = OwnerId::random();
+        let mut tx = self.catalog.begin().await.unwrap();
+        let profile = OwnerProfile {
+            email: format!("{name}@example.org"),
+            name: Some(name.to_owned()),
+        };
+        self.vault.make_owner(&mut tx, owner, &profile).await.unwrap();
+        tx.commit().await.unwrap();
+        owner
+    }
+
+    pub async fn keys(&self, owner: OwnerId) -> OwnerKeys {
+        self.vault.owner_keys(owner).await.unwrap()
+    }
+
+    /// A clip's row, still without envelope, and fresh keys for it.
+    pub async fn clip(&self, owner: &OwnerKeys) -> ClipKeys {
+        let clip = ClipId::random();
+        let mut tx = self.catalog.begin().await.unwrap();
+        tx.insert_clip(&NewClip {
+            id: clip,
+            tenant: self.vault.tenant(),
+            owner: owner.owner(),
+            device: None,
+            created_at: NOW,
+        })
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        self.vault.make_clip_keys(owner, clip)
+    }
+
+    /// A clip's keys out of nothing: a new owner, a new clip.
+    pub async fn new_clip(&self, name: &str) -> ClipKeys {
+        let owner = self.owner(name).await;
+        self.clip(&self.keys(owner).await).await
+    }
+
+    /// Seals an object and leaves it unpublished.
+    pub async fn sealed(&self, keys: &ClipKeys, rendition: &str, plain: &[u8]) -> SealedObject {
+        let mut writer = self
+            .vault
+            .create_object(keys, ObjectKind::Video, rendition, holder())
+            .await
+            .unwrap();
+        // In uneven runs, as a decoder writes.
+        for run in plain.chunks(100_003) {
+            writer.write(run).await.unwrap();
+        }
+        writer.finish().await.unwrap()
+    }
+
+    /// Seals and publishes an object.
+    pub async fn published(&self, keys: &ClipKeys, rendition: &str, plain: &[u8]) -> StoredObject {
+        let sealed = self.sealed(keys, rendition, plain).await;
+        let mut tx = self.catalog.begin().await.unwrap();
+        let about = sealed.about();
+        self.vault.publish(&mut tx, keys, &sealed, &about, None).await.unwrap();
+        tx.commit().await.unwrap();
+        let objects = self.vault.objects(keys, None).await.unwrap();
+        objects
+            .into_iter()
+            .find(|object| object.id == sealed.id)
+            .expect("what was published")
+    }
+
+    /// An envelope of a clip's keys.
+    pub fn envelope(&self, owner: &OwnerKeys, keys: &ClipKeys) -> Vec<u8> {
+        self.vault.envelope(owner, keys, 1, &Manifest::default())
+    }
+}
+
+/// A store over memory that the tests keep hold of.
+pub fn store(data: &Faulty, staging: &Faulty) -> Store {
+    let backend = |store: &Faulty| Backend::with_multipart(Arc::new(store.clone()));
+    Store::over(backend(data), backend(staging), backend(&Faulty::new()))
+}
+
+/// A lease of ten minutes.
+pub fn holder() -> Holder {
+    Holder {
+        id: [7; 16],
+        lease_until: NOW + 10 * MINUTE,
+    }
+}
+
+/// An object's name in its store.
+pub fn name(id: impl ToString) -> String {
+    let id = id.to_string();
+    format!("{}/{id}", &id[..2])
+}
+
+/// Bytes without a period, so that a wrong offset shows.
+pub fn plain(length: usize) -> Vec<u8> {
+    (0..length as u64)
+        .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 37) as u8)
+        .collect()
+}
