@@ -63,7 +63,13 @@ async fn bench() -> ExitCode {
     let [sealing, sealing_and_hashing, peer_sealing, opening, peer_opening] = rounds.map(median);
     let aim = format!("(aim at least {AIM:.2})");
     let sealed = report("sealing", sealing, "AES-256-GCM and SHA-256", sealing_and_hashing, &aim);
-    report("sealing", sealing, "AES-256-GCM alone", peer_sealing, "(no aim: the hash is not optional)");
+    report(
+        "sealing",
+        sealing,
+        "AES-256-GCM alone",
+        peer_sealing,
+        "(no aim: the hash is not optional)",
+    );
     let opened = report("opening", opening, "AES-256-GCM", peer_opening, &aim);
     match sealed.min(opened) >= AIM {
         true => ExitCode::SUCCESS,
@@ -83,7 +89,10 @@ async fn stored(room: &Room, keys: &ClipKeys, bytes: &[u8]) -> StoredObject {
 
 async fn seal(room: &Room, keys: &ClipKeys, bytes: &[u8]) -> (Duration, SealedObject) {
     let began = Instant::now();
-    let writer = room.vault.create_object(keys, ObjectKind::Video, "1080p", holder()).await;
+    let writer = room
+        .vault
+        .create_object(keys, ObjectKind::Video, "1080p", holder())
+        .await;
     let mut writer = writer.expect("an intent");
     for run in bytes.chunks(WRITE_BYTES) {
         writer.write(run).await.expect("memory has room");
