@@ -78,6 +78,9 @@ async fn a_piece_opens_only_at_its_own_place() {
         },
     )
     .await;
+    let longer = [&room.staging.object(&name(two.id)).await[..], b"x"].concat();
+    room.staging.replace(&name(two.id), longer).await;
+    refused(&key, owner, two.clone()).await;
     let bytes = room.staging.object(&name(two.id)).await;
     room.staging.replace(&name(one.id), bytes).await;
     refused(&key, owner, one).await;
