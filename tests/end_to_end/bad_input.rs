@@ -61,7 +61,7 @@ async fn what_is_no_clip_fails_with_a_reason_and_stays_retrievable() {
     let owner = vault.owner("bad@example.org");
     let road = std::fs::read(road_clip()).expect("the clip");
     let picture = "color=c=gray:s=64x64:r=25:d=1";
-    let bomb = "color=c=black:s=16384x16384:r=1:d=1";
+    let bomb = "color=c=black:s=16000x16000:r=1:d=1";
     let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
         (
             "a text file",
@@ -91,7 +91,7 @@ async fn what_is_no_clip_fails_with_a_reason_and_stays_retrievable() {
             &["no_video"],
         ),
         (
-            "a picture of 16k × 16k",
+            "a picture of 16,000 × 16,000",
             generated(
                 &vault,
                 "bomb.mkv",
@@ -139,7 +139,7 @@ async fn problem(answer: Response) -> (u16, String) {
     assert_eq!(answer.headers()["Content-Type"], "application/problem+json", "{status}");
     let body: Value = answer.json().await.expect("JSON");
     assert_eq!(body["status"], status, "{body}");
-    assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
+    assert!(body["title"].as_str().is_some_and(|t| t.len() > 5), "{body}");
     let kind = body["type"].as_str().unwrap_or_else(|| panic!("{body}"));
     (
         status,
