@@ -67,11 +67,18 @@ impl Connection {
         self.request(Method::POST, target)
     }
 
-    /// The URL of an upload as `Location` tells it; none when it leads away from this vault.
+    /// The URL of an upload as `Location` tells it; none when it leads away from this vault. A vault that is reached at
+    /// another address than its public one (from within its own network) tells the public one: the upload is asked for where
+    /// the vault was found, and no token goes anywhere else.
     pub fn resolve(&self, location: &str) -> Option<String> {
         let base = Url::parse(&format!("{}/", self.server)).ok()?;
         let url = base.join(location).ok()?;
-        (url.origin() == base.origin()).then(|| url.into())
+        if url.origin() == base.origin() {
+            return Some(url.into());
+        }
+        let id = url.path().strip_prefix("/v1/uploads/")?;
+        let is_id = id.len() == 26 && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
+        is_id.then(|| format!("{}/v1/uploads/{id}", self.server))
     }
 }
 
@@ -124,6 +131,10 @@ mod tests {
             ("https://elsewhere.example.org/v1/uploads/a", None),
             ("//elsewhere.example.org/a", None),
             ("http://vault.example.org/v1/uploads/a", None),
+            (
+                "https://public.example.org/v1/uploads/abcdefghijklmnopqrstuvwxyz",
+                Some("https://vault.example.org/base/v1/uploads/abcdefghijklmnopqrstuvwxyz"),
+            ),
         ] {
             assert_eq!(connection.resolve(location).as_deref(), url, "{location}");
         }
