@@ -221,7 +221,7 @@ pub(super) enum KeysCommand {
     /// Bring a keyring back from a backup; never overwrites one
     Restore {
         /// The backup
-        #[arg(long, value_name = "FILE")]
+        #[arg(long = "in", value_name = "FILE")]
         from: PathBuf,
         #[command(flatten)]
         passphrase: PassphraseArgs,

@@ -309,7 +309,7 @@ fn a_backup_brings_the_keyring_back() {
     vault.run([
         "keys",
         "restore",
-        "--from",
+        "--in",
         &backup,
         "--passphrase-file",
         &word,
