@@ -3,13 +3,14 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{EMAIL, FILE_NAME, LABEL, LATITUDE, PLATE, RECIPIENT, VIN, answer, fragment, world};
+use crate::world::{EMAIL, FILE_NAME, LABEL, LATITUDE, LONGITUDE, PLATE, RECIPIENT, VIN, answer, fragment, world};
 
 #[tokio::test]
 async fn no_planted_secret_is_in_log_or_numbers() {
     let world = world().await;
     // Requests of every kind have been made by now; these add refusals that had secrets in hand.
-    let metadata = format!("filename {},lat {}", base64(FILE_NAME), base64(LATITUDE));
+    let (name, lat, lon) = (base64(FILE_NAME), base64(LATITUDE), base64(LONGITUDE));
+    let metadata = format!("filename {name},lat {lat},lon {lon}");
     let begun = world
         .ask(
             Method::POST,
@@ -44,7 +45,7 @@ async fn no_planted_secret_is_in_log_or_numbers() {
         log.contains("answered a request") && log.contains("refused a request"),
         "the log says something"
     );
-    let mut secrets: Vec<&str> = vec![EMAIL, LABEL, VIN, PLATE, FILE_NAME, RECIPIENT, LATITUDE];
+    let mut secrets: Vec<&str> = vec![EMAIL, LABEL, VIN, PLATE, FILE_NAME, RECIPIENT, LATITUDE, LONGITUDE];
     secrets.extend(["planted-query-0d1e", "planted-token-33aa", "stranger@example.org"]);
     secrets.extend([
         &*world.owner.token,

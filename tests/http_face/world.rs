@@ -18,6 +18,7 @@ pub const PLATE: &str = "PL ANT 77";
 pub const FILE_NAME: &str = "planted-file-name-51c9.mp4";
 pub const RECIPIENT: &str = "planted.recipient@insurer.example";
 pub const LATITUDE: &str = "48.858370";
+pub const LONGITUDE: &str = "2.294481";
 
 pub struct World {
     pub vault: Vault,
