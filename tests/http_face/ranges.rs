@@ -136,7 +136,10 @@ async fn only_a_media_element_gets_a_short_answer_to_an_open_range() {
     assert_eq!(whole.bytes().await.expect("bytes"), long[100..]);
     let short = answer(open("video")).await;
     let end = 100 + (4 << 20);
-    assert_eq!(header(&short, "content-range"), format!("bytes 100-{}/{}", end - 1, long.len()));
+    assert_eq!(
+        header(&short, "content-range"),
+        format!("bytes 100-{}/{}", end - 1, long.len())
+    );
     assert_eq!(short.bytes().await.expect("bytes"), long[100..end]);
 }
 
