@@ -192,9 +192,12 @@ async fn end_on_signal(ending: CancellationToken) {
     }
 }
 
+/// When somebody last looked, and what was found.
+type Looked = (Instant, Vec<PartState>);
+
 /// Every part that must answer, looked at afresh at most once a second.
 fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readiness {
-    let last: Arc<Mutex<Option<(Instant, Vec<PartState>)>>> = Arc::default();
+    let last: Arc<Mutex<Option<Looked>>> = Arc::default();
     Arc::new(move || {
         let (catalog, vault, worker, last) = (catalog.clone(), vault.clone(), worker.clone(), last.clone());
         Box::pin(async move {
