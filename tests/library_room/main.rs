@@ -4,5 +4,6 @@ mod clips;
 mod house;
 mod lists;
 mod reads;
+mod real;
 mod removals;
 mod rendition;
