@@ -6,10 +6,11 @@ use std::time::Duration;
 use dashvault::model::{ClipState, EventKind, JobState};
 use dashvault::pipeline::Pipeline;
 use dashvault::vault::UploadMetadata;
+use dashvault_test_support::rounds;
 
 use crate::fake::{FakeTranscoder, VIDEO};
 use crate::faults::Fault;
-use crate::finish::clip;
+use crate::finish::{clip, planned};
 use crate::room::{LEASE_MS, Room};
 
 /// More operations on the store than a job makes.
@@ -46,7 +47,7 @@ async fn finish_with(fault: Fault) {
             "{fault:?} at {at}"
         );
         assert_eq!(room.read(id, None, "original").await, bytes, "{fault:?} at {at}");
-        assert_eq!(room.names(id, None).await.len(), 6, "{fault:?} at {at}");
+        assert_eq!(room.names(id, None).await, planned(&bytes), "{fault:?} at {at}");
         assert_eq!(room.events(EventKind::ClipReady).await, 1, "{fault:?} at {at}");
         assert_eq!(
             room.catalog.count_jobs(JobState::Done).await.unwrap(),
@@ -81,6 +82,80 @@ async fn a_finish_whose_store_fails_once_comes_to_the_same_end() {
 #[tokio::test]
 async fn a_finish_whose_store_loses_an_answer_comes_to_the_same_end() {
     finish_with(Fault::LandsAndFails).await;
+}
+
+/// Finishes a clip with a death at a moment that `die` brings about, then again in another process.
+async fn finish_after_death(bytes: &[u8], what: &str, die: impl AsyncFnOnce(&Room, Pipeline)) {
+    let room = Room::new().await;
+    let id = room.receive_pieces(bytes, &UploadMetadata::default(), 1 << 20).await;
+    die(&room, room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+    room.faults.heal();
+    room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+    let row = room.clip(id).await;
+    assert_eq!((row.state, row.error_code), (ClipState::Ready, None), "{what}");
+    assert_eq!(room.read(id, None, "original").await, bytes, "{what}");
+    assert_eq!(room.names(id, None).await, planned(bytes), "{what}");
+    assert_eq!(room.events(EventKind::ClipReady).await, 1, "{what}");
+    room.assert_tidy(&[id]).await;
+}
+
+fn random_below(end: u64) -> u64 {
+    u64::from_be_bytes(dashvault_keys::digest::random()) % end
+}
+
+#[tokio::test]
+async fn a_finish_that_is_killed_at_any_moment_comes_to_the_same_end() {
+    let bytes = clip(VIDEO);
+    // How long a finish takes here and now, so that moments fall within it: also between two transactions, where the
+    // store sees nothing.
+    let started = std::time::Instant::now();
+    finish_after_death(&bytes, "not killed", async |_, pipeline| {
+        assert!(pipeline.work_once().await.unwrap());
+    })
+    .await;
+    let whole = u64::try_from(started.elapsed().as_micros()).unwrap();
+    for _ in 0..rounds("kills of a finish job", 40, 1_000) {
+        let moment = Duration::from_micros(random_below(whole));
+        let what = format!("killed after {moment:?}");
+        finish_after_death(&bytes, &what, async |_, pipeline| {
+            tokio::select! {
+                worked = pipeline.work_once() => assert!(worked.unwrap()),
+                () = tokio::time::sleep(moment) => {}
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_clip_that_goes_up_in_parts_comes_to_the_same_end() {
+    let mut bytes = VIDEO.to_vec();
+    bytes.resize(9 << 20, b'x');
+    let mut operations = 0;
+    finish_after_death(&bytes, "no death", async |room, pipeline| {
+        room.faults.arm(usize::MAX, Fault::Fails);
+        assert!(pipeline.work_once().await.unwrap());
+        operations = room.faults.operations();
+    })
+    .await;
+    assert!(operations > 40, "only {operations} operations");
+    for _ in 0..rounds("deaths of a large finish job", 6, 200) {
+        let at = usize::try_from(random_below(operations as u64)).unwrap();
+        let fault = if random_below(2) == 0 {
+            Fault::DiesBefore
+        } else {
+            Fault::DiesAfter
+        };
+        finish_after_death(
+            &bytes,
+            &format!("{fault:?} at {at} of {operations}"),
+            async |room, pipeline| {
+                room.faults.arm(at, fault);
+                run_until_death(room, &pipeline).await;
+            },
+        )
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use dashvault::media::{
     MadeOutput, MakeReport, MediaError, Output, OutputKind, OutputSink, Plan, Probe, Source, Transcoder, Video,
 };
 use dashvault::model::index::{Fragment, RenditionIndex, Run, Sample, Track};
+use dashvault_worker_protocol::Packets;
 use tokio::sync::Semaphore;
 
 /// Clips that begin so are video; the rest of their bytes does not matter.
@@ -27,6 +28,8 @@ pub struct FakeTranscoder {
     most_at_once: AtomicUsize,
     /// A permit lets one make go on past its middle.
     gate: Semaphore,
+    /// Finds no picture in any clip.
+    blind: bool,
 }
 
 impl FakeTranscoder {
@@ -42,6 +45,15 @@ impl FakeTranscoder {
             at_once: AtomicUsize::new(0),
             most_at_once: AtomicUsize::new(0),
             gate: Semaphore::new(makes),
+            blind: false,
+        }
+    }
+
+    /// One that waits for [`FakeTranscoder::open`] and then finds no picture.
+    pub fn gated_and_blind() -> Self {
+        Self {
+            blind: true,
+            ..Self::gated(0)
         }
     }
 
@@ -98,24 +110,7 @@ impl Transcoder for FakeTranscoder {
         if head != VIDEO {
             return Err(MediaError::Unsupported("not a video".to_owned()));
         }
-        Ok(Probe {
-            format: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
-            size_bytes: source.len(),
-            duration_ms: 10_000,
-            video: Video {
-                codec: "h264".to_owned(),
-                profile: 100,
-                pixel_format: "yuv420p".to_owned(),
-                width: 1280,
-                height: 720,
-                pixel_aspect: (1, 1),
-                rotation: 0,
-                frames_per_1000s: 30_000,
-                progressive: true,
-                packets: None,
-            },
-            audio: None,
-        })
+        Ok(probed(source.len()))
     }
 
     async fn make(
@@ -146,7 +141,7 @@ impl Transcoder for FakeTranscoder {
             if half == 0 {
                 self.gate.acquire().await.expect("never closed").forget();
                 assert!(!clip.starts_with(POISON), "the fake was told to panic");
-                if clip.starts_with(BROKEN) {
+                if self.blind || clip.starts_with(BROKEN) {
                     return Err(MediaError::Invalid("no picture".to_owned()));
                 }
             }
@@ -162,6 +157,33 @@ impl Transcoder for FakeTranscoder {
             incomplete: false,
             has_audio: plan.audio_bits.is_some(),
         })
+    }
+}
+
+/// What the fake finds in every video of this size.
+pub fn probed(size_bytes: u64) -> Probe {
+    Probe {
+        format: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
+        size_bytes,
+        duration_ms: 10_000,
+        video: Video {
+            codec: "h264".to_owned(),
+            profile: 100,
+            pixel_format: "yuv420p".to_owned(),
+            width: 1280,
+            height: 720,
+            pixel_aspect: (1, 1),
+            rotation: 0,
+            frames_per_1000s: 30_000,
+            progressive: true,
+            packets: Some(Packets {
+                count: 300,
+                bytes: size_bytes,
+                longest_gop_ms: 2_000,
+                orderly: true,
+            }),
+        },
+        audio: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A store in memory that fails or dies at a chosen operation.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Faults {
     fault: std::sync::Mutex<Option<Fault>>,
     dead: AtomicBool,
     died: Notify,
+    /// Uploads in parts that hold bytes and were neither completed nor aborted.
+    open_parts: std::sync::Mutex<HashSet<MultipartId>>,
 }
 
 impl Faults {
@@ -56,6 +59,16 @@ impl Faults {
     pub fn heal(&self) -> bool {
         self.dead.store(false, Ordering::SeqCst);
         self.fault.lock().unwrap().take().is_none()
+    }
+
+    /// How many operations there were since the fault was armed.
+    pub fn operations(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// How many uploads in parts hold bytes that nobody put together or threw away.
+    pub fn half_uploads(&self) -> usize {
+        self.open_parts.lock().unwrap().len()
     }
 
     /// Returns when the process has died.
@@ -183,14 +196,26 @@ impl MultipartStore for FaultyStore {
     }
 
     async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
-        self.faults.pass(self.inner.put_part(path, id, part_idx, data)).await
+        let put = async {
+            self.faults.open_parts.lock().unwrap().insert(id.clone());
+            self.inner.put_part(path, id, part_idx, data).await
+        };
+        self.faults.pass(put).await
     }
 
     async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
-        self.faults.pass(self.inner.complete_multipart(path, id, parts)).await
+        let complete = async {
+            self.faults.open_parts.lock().unwrap().remove(id);
+            self.inner.complete_multipart(path, id, parts).await
+        };
+        self.faults.pass(complete).await
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        self.faults.pass(self.inner.abort_multipart(path, id)).await
+        let abort = async {
+            self.faults.open_parts.lock().unwrap().remove(id);
+            self.inner.abort_multipart(path, id).await
+        };
+        self.faults.pass(abort).await
     }
 }

@@ -90,6 +90,37 @@ async fn a_node_that_lost_its_lease_writes_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_node_that_lost_its_lease_cannot_fail_the_clip_of_the_one_that_has_it() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let (blind, slow) = (
+        Arc::new(FakeTranscoder::gated_and_blind()),
+        Arc::new(FakeTranscoder::gated(0)),
+    );
+    let first = room.pipeline(blind.clone()).await;
+    let sleeper = tokio::spawn(async move { first.work_once().await });
+    until("the first node makes", async || blind.at_work() == 1).await;
+    room.clock.advance(LEASE_MS + 1);
+    let second = room.pipeline(slow.clone()).await;
+    let holder = tokio::spawn(async move { second.work_once().await });
+    until("the second node makes", async || slow.at_work() == 1).await;
+
+    blind.open(1);
+    sleeper.await.unwrap().unwrap();
+    let job = &room.catalog.jobs_of_clip(id).await.unwrap()[0];
+    assert_eq!(job.state, JobState::Running, "the job is still the second node's");
+    let row = room.clip(id).await;
+    assert_eq!((row.state, row.error_code), (ClipState::Transcoding, None));
+    assert_eq!(room.events(EventKind::ClipFailed).await, 0);
+
+    slow.open(1);
+    holder.await.unwrap().unwrap();
+    assert_eq!(room.clip(id).await.state, ClipState::Ready);
+    room.settle(&room.pipeline(slow).await).await;
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
 async fn a_long_job_keeps_its_lease_and_tells_its_progress() {
     let room = Room::new().await;
     let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;

@@ -287,6 +287,7 @@ impl Room {
         assert_eq!(names(&self.staging).await, BTreeSet::new(), "staging is not empty");
         let intents = self.catalog.ended_intents(i64::MAX, 10).await.unwrap();
         assert_eq!(intents, [], "intents are left");
+        assert_eq!(self.faults.half_uploads(), 0, "uploads in parts are left");
     }
 }
 
