@@ -126,10 +126,12 @@ impl Reading {
             ahead: None,
         };
         futures_util::stream::try_unfold(chunks, Chunks::step)
+            .map_ok(|segments| futures_util::stream::iter(segments.into_iter().map(Ok)))
+            .try_flatten()
     }
 
-    /// The plaintext that lies in `range` of the segments `first..end`.
-    async fn open(&self, segments: Range<u32>, range: ByteRange) -> Result<Bytes, VaultError> {
+    /// What lies in `range` of each segment's plaintext.
+    async fn open(&self, segments: Range<u32>, range: ByteRange) -> Result<Vec<Bytes>, VaultError> {
         let span = |index| object::segment_span(index, self.pinned.padded_length, self.pinned.log2_segment);
         let mut start = span(segments.start).start;
         let end = span(segments.end - 1).end;
@@ -156,14 +158,17 @@ impl Reading {
             }
         };
         let mut bytes = Vec::from(ranged.bytes);
-        open_in_place(opener, segments.clone(), &self.pinned, start, &mut bytes)
+        let opened = open_in_place(opener, segments.clone(), &self.pinned, start, &mut bytes)
             .await
             .map_err(|_| self.damaged())?;
-        let plain_start = object::segment_plain_start(segments.start, self.pinned.log2_segment);
-        let plain = Bytes::from(bytes);
-        let at = |offset: u64| usize::try_from(offset.saturating_sub(plain_start)).unwrap_or(usize::MAX);
-        let (from, to) = (at(range.start), at(range.end).min(plain.len()));
-        Ok(plain.slice(from..to))
+        let bytes = Bytes::from(bytes);
+        let in_range = segments.zip(opened).map(|(index, opened)| {
+            let plain_start = object::segment_plain_start(index, self.pinned.log2_segment);
+            let at = |offset: u64| usize::try_from(offset.saturating_sub(plain_start)).unwrap_or(usize::MAX);
+            let plain = bytes.slice(opened);
+            plain.slice(at(range.start).min(plain.len())..at(range.end).min(plain.len()))
+        });
+        Ok(in_range.collect())
     }
 
     /// A range of the object, once its size is what was pinned.
@@ -210,11 +215,11 @@ struct Chunks {
     /// Plaintext offset of the next chunk that nobody has begun.
     next: u64,
     /// The one chunk that is opened while the one before is sent; dropped with the stream.
-    ahead: Option<AbortOnDropHandle<Result<Bytes, VaultError>>>,
+    ahead: Option<AbortOnDropHandle<Result<Vec<Bytes>, VaultError>>>,
 }
 
 impl Chunks {
-    async fn step(mut self) -> Result<Option<(Bytes, Self)>, VaultError> {
+    async fn step(mut self) -> Result<Option<(Vec<Bytes>, Self)>, VaultError> {
         let Some(current) = self.ahead.take().or_else(|| self.begin()) else {
             return Ok(None);
         };
@@ -226,7 +231,7 @@ impl Chunks {
     }
 
     /// Begins the next chunk, if there is one.
-    fn begin(&mut self) -> Option<AbortOnDropHandle<Result<Bytes, VaultError>>> {
+    fn begin(&mut self) -> Option<AbortOnDropHandle<Result<Vec<Bytes>, VaultError>>> {
         if self.next >= self.range.end {
             return None;
         }
@@ -246,30 +251,28 @@ impl Chunks {
     }
 }
 
-/// Opens the segments of `bytes`, which begin at byte `start` of the object, and leaves only their plaintext, in a row.
+/// Opens in place the segments of `bytes`, which begin at byte `start` of the object; where the plaintext of each lies now.
 pub(super) async fn open_in_place(
     opener: &Opener,
     segments: Range<u32>,
     pinned: &Pinned,
     start: u64,
-    bytes: &mut Vec<u8>,
-) -> Result<(), ObjectError> {
-    let mut plain_end = 0;
-    let mut opened = 0;
+    bytes: &mut [u8],
+) -> Result<Vec<Range<usize>>, ObjectError> {
+    let mut opened = Vec::with_capacity(segments.len());
+    let mut since_pause = 0;
     for index in segments {
         let span = object::segment_span(index, pinned.padded_length, pinned.log2_segment);
         let at = |offset: u64| usize::try_from(offset - start).map_err(|_| ObjectError::Refused);
         let (from, to) = (at(span.start)?, at(span.end)?);
         let sealed = bytes.get_mut(from..to).ok_or(ObjectError::Refused)?;
         let length = opener.open_segment(index, sealed)?.len();
-        bytes.copy_within(from..from + length, plain_end);
-        plain_end += length;
-        opened += length;
-        if opened >= STEP_BYTES {
-            opened = 0;
+        opened.push(from..from + length);
+        since_pause += length;
+        if since_pause >= STEP_BYTES {
+            since_pause = 0;
             tokio::task::yield_now().await;
         }
     }
-    bytes.truncate(plain_end);
-    Ok(())
+    Ok(opened)
 }

@@ -182,9 +182,17 @@ impl Vault {
         let place = self.piece_place(key, owner, &rendition);
         let prelude = bytes.get(..object::PRELUDE_BYTES).ok_or_else(damaged)?;
         let opener = Opener::new(&key.key, &place, *object.as_bytes(), &pinned, prelude).map_err(|_| damaged())?;
-        read::open_in_place(&opener, 0..opener.segments(), &pinned, 0, &mut bytes)
+        let opened = read::open_in_place(&opener, 0..opener.segments(), &pinned, 0, &mut bytes)
             .await
             .map_err(|_| damaged())?;
+        // The plaintext of the segments in a row, at the beginning.
+        let mut end = 0;
+        for plain in opened {
+            let length = plain.len();
+            bytes.copy_within(plain, end);
+            end += length;
+        }
+        bytes.truncate(end);
         Ok(bytes)
     }
 

@@ -1,11 +1,11 @@
 //! Seals a stream whose length is not known before it ends.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::layout::{self, capacity};
+use super::layout::{self, TAG_BYTES, capacity};
 use super::prelude::{Prelude, Salts};
 use super::segment::SegmentKey;
-use super::{ObjectError, Place, SUITE, Sealed, padded_length, size};
+use super::{ObjectError, PRELUDE_BYTES, Place, SUITE, Sealed, padded_length, size};
 use crate::Secret32;
 use crate::digest::{Sha256, random};
 
@@ -114,7 +114,7 @@ impl Sealer {
         let log2_segment = self.prelude.log2_segment();
         let padded_length = padded_length(self.length, self.kind);
         self.pad(usize::MAX, out)?;
-        self.seal_segment(true, out)?;
+        self.seal_segment(&[], true, out)?;
         debug_assert_eq!(self.written, size(padded_length, log2_segment));
         Ok(Sealed {
             suite: SUITE,
@@ -128,29 +128,39 @@ impl Sealer {
     }
 
     fn append(&mut self, mut plain: &[u8], out: &mut Vec<u8>) -> Result<(), ObjectError> {
-        while !plain.is_empty() {
+        loop {
             let full = capacity(self.index, self.prelude.log2_segment()) as usize;
-            if self.segment.len() == full {
-                self.seal_segment(false, out)?;
-                continue;
+            if self.segment.len() + plain.len() <= full {
+                self.segment.extend_from_slice(plain);
+                return Ok(());
             }
-            let (now, later) = plain.split_at(plain.len().min(full - self.segment.len()));
-            self.segment.extend_from_slice(now);
+            let (now, later) = plain.split_at(full - self.segment.len());
+            self.seal_segment(now, false, out)?;
             plain = later;
         }
-        Ok(())
     }
 
-    fn seal_segment(&mut self, last: bool, out: &mut Vec<u8>) -> Result<(), ObjectError> {
+    /// Seals what is buffered and `rest` behind it, in their place in `out`: most bytes of a long run are copied once.
+    fn seal_segment(&mut self, rest: &[u8], last: bool, out: &mut Vec<u8>) -> Result<(), ObjectError> {
         let before = out.len();
+        // All the room at once: a vector that grows in between would leave a copy of plaintext behind.
+        out.reserve(PRELUDE_BYTES + self.segment.len() + rest.len() + TAG_BYTES as usize);
         if !self.prelude_written {
             out.extend_from_slice(self.prelude.bytes());
             self.prelude_written = true;
         }
-        let tag = self.key.seal(self.index, last, &mut self.segment)?;
+        let start = out.len();
         out.extend_from_slice(&self.segment);
-        out.extend_from_slice(tag.as_ref());
-        // What is left in the buffer is ciphertext. The index only counts up: no nonce is used twice.
+        out.extend_from_slice(rest);
+        match self.key.seal(self.index, last, &mut out[start..]) {
+            Ok(tag) => out.extend_from_slice(tag.as_ref()),
+            Err(error) => {
+                out[start..].zeroize();
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        // The index only counts up: no nonce is used twice.
         self.segment.clear();
         self.index = self.index.checked_add(1).ok_or(ObjectError::TooLong)?;
         self.written += (out.len() - before) as u64;
