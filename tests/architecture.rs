@@ -171,7 +171,10 @@ fn wrong_crates(sources: &[Source]) -> Vec<String> {
     for source in sources {
         let place = source.place();
         // Tests, benches and what is run by hand stand outside; they may look into anything.
-        if ["tests", "benches"].contains(&place) || source.path.contains("/tests/") || source.path.contains("/examples/") {
+        if ["tests", "benches"].contains(&place)
+            || source.path.contains("/tests/")
+            || source.path.contains("/examples/")
+        {
             continue;
         }
         let code = source.code();
