@@ -56,6 +56,11 @@ async fn a_links_media_are_not_the_clips_and_an_erasure_finds_both() {
         assert_eq!(catalog.objects_of(clip, None).await.unwrap(), rows[..1]);
         assert_eq!(catalog.objects_of(clip, Some(one)).await.unwrap(), rows[1..2]);
         assert_eq!(catalog.objects_of(other, Some(one)).await.unwrap(), []);
+        let stranger = ClipId::random();
+        let mut of_both = catalog.objects_of_clips(&[clip, other, stranger]).await.unwrap();
+        of_both.sort_by_key(|row| row.created_at);
+        assert_eq!(of_both, [rows[0].clone(), rows[3].clone()]);
+        assert_eq!(catalog.objects_of_clips(&[]).await.unwrap(), []);
         let mut all = catalog.all_objects_of(clip).await.unwrap();
         all.sort();
         let mut expected: Vec<_> = rows[..3].iter().map(|row| row.id).collect();
