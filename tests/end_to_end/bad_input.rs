@@ -48,7 +48,6 @@ fn huge_box() -> Vec<u8> {
 async fn upload(vault: &Vault, owner: &Owner, bytes: &[u8]) -> Value {
     let upload = Upload::create(vault, &owner.token, bytes.len() as u64)
         .await
-        .ok()
         .expect("an upload");
     let answer = upload.send(0, bytes.to_vec()).await.expect("an answer");
     assert_eq!(answer.status(), 204);
@@ -182,10 +181,7 @@ async fn uploads_that_lie_are_refused() {
     assert_eq!(listed["clips"].as_array().map(Vec::len), Some(0), "{listed}");
 
     // A length that lies: more bytes than were announced are refused, what was announced is kept.
-    let upload = Upload::create(&vault, &owner.token, 1000)
-        .await
-        .ok()
-        .expect("an upload");
+    let upload = Upload::create(&vault, &owner.token, 1000).await.expect("an upload");
     let (status, _) = problem(upload.send(0, vec![1; 1001]).await.expect("an answer")).await;
     assert_eq!(status, 413);
     let (status, _) = problem(upload.send(999, vec![1; 1]).await.expect("an answer")).await;

@@ -21,7 +21,6 @@ async fn owners_are_added_beside_sixteen_uploads() {
     let sending = join_all((0..UPLOADS).map(|_| async {
         let upload = Upload::create(&vault, &owner.token, plain.len() as u64)
             .await
-            .ok()
             .expect("an upload");
         for (at, part) in plain.chunks(20_000).enumerate() {
             let answer = upload.send(at as u64 * 20_000, part.to_vec()).await.expect("an answer");

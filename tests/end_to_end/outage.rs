@@ -41,7 +41,6 @@ async fn a_store_that_is_down_is_a_503_and_the_upload_goes_on_later() {
     let bytes = std::fs::read(road_clip()).expect("the clip");
     let upload = Upload::create(&vault, &owner.token, bytes.len() as u64)
         .await
-        .ok()
         .expect("an upload");
     let answer = upload.send(0, bytes[..500_000].to_vec()).await.expect("an answer");
     assert_eq!(answer.status(), 204);
@@ -73,7 +72,6 @@ async fn a_database_that_is_down_is_a_503_and_the_upload_goes_on_later() {
     let bytes = std::fs::read(road_clip()).expect("the clip");
     let upload = Upload::create(&vault, &owner.token, bytes.len() as u64)
         .await
-        .ok()
         .expect("an upload");
     let answer = upload.send(0, bytes[..500_000].to_vec()).await.expect("an answer");
     assert_eq!(answer.status(), 204);

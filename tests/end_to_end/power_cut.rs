@@ -84,7 +84,6 @@ fn restart(vault: &mut Vault) {
 async fn create(vault: &Vault, owner: &Owner, length: u64) -> String {
     Upload::create(vault, &owner.token, length)
         .await
-        .ok()
         .expect("an upload")
         .path()
         .to_owned()
