@@ -20,11 +20,27 @@ const KILL_WITHIN_MS: u64 = 400;
 /// Past the end of an upload: its pieces are sealed into an original, renditions are tried.
 const KILL_FINISH_WITHIN_MS: u64 = 1_500;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Vaults that are killed side by side: most of a round is waiting, for a start or for the disk.
+const LANES: u32 = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_at_random_moments_nothing_acknowledged_is_lost() {
     let total = rounds("kills during an upload or its finishing", 50, 2_000);
+    let lanes = (0..LANES).map(|lane| {
+        tokio::spawn(kill_again_and_again(
+            u64::from(lane),
+            total / LANES + u32::from(lane < total % LANES),
+        ))
+    });
+    for lane in lanes.collect::<Vec<_>>() {
+        lane.await.expect("a lane without a failure");
+    }
+}
+
+/// Kills a vault of its own so many times.
+async fn kill_again_and_again(lane: u64, total: u32) {
     // The same order each run: a failure must be made again.
-    let mut random = StdRng::seed_from_u64(20_261_125);
+    let mut random = StdRng::seed_from_u64(20_261_125 + lane);
     let plain = std::fs::read(road_clip()).expect("the clip");
     let mut vault = Vault::setup().start();
     let owner = vault.owner("kill@example.org");
