@@ -72,8 +72,17 @@ vehicle() {
   "$program" device pair --server "$url" --code "$code" --out "$demo/device.json"
 }
 
+# Whether the clip of an earlier run is still there to be watched, or on its way.
+kept() {
+  [ -s "$demo/upload.json" ] || return 1
+  local earlier
+  earlier=$(field clip_id <"$demo/upload.json")
+  curl --silent --fail --noproxy '*' --max-time 60 --header @"$demo/authorization" "$url/v1/clips/$earlier" |
+    grep -Eq '"state":"(uploading|queued|transcoding|ready)"'
+}
+
 upload() {
-  if [ ! -s "$demo/upload.json" ]; then
+  if ! kept; then
     echo "Uploading $clip as the vehicle"
     "$program" upload --server "$url" --device "$demo/device.json" --wait --json "$clip" >"$demo/upload.json.new"
     mv "$demo/upload.json.new" "$demo/upload.json"
@@ -103,6 +112,7 @@ cat <<END
 
 The clip is ready.
   Owner, sign in once:      $sign_in_url
+  Owner's token:            in $demo/owner.json
   Insurer, one day, 1–6 s:  $link_url
 END
 if [ "${1:-}" = --once ]; then exit 0; fi
