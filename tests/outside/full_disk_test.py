@@ -12,8 +12,11 @@ import unittest
 if os.environ.get("DASHVAULT_OWN_MOUNTS") != "1":
     # Mounts of its own, gone with this process; without root, as the root of a user namespace.
     os.environ["DASHVAULT_OWN_MOUNTS"] = "1"
-    flags = ["-m"] if os.geteuid() == 0 else ["-rm"]
-    os.execvp("unshare", ["unshare", *flags, sys.executable, *sys.argv])
+    unshare = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
+    # In a chroot the root is no mount whose propagation could be changed; there, mounts are as private as whoever made it.
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        unshare += ["--propagation", "unchanged"]
+    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
 
 from vault import CLIP, Vault
 
