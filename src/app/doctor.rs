@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use dashvault_keys::provider::{Keyring, RootKey as _};
 use serde_json::json;
@@ -13,6 +14,9 @@ use super::rooms;
 use crate::media::Media;
 use crate::store::Store;
 use crate::vault::Vault;
+
+/// A part that does not answer by then is wrong.
+const LOOK_TIME: Duration = Duration::from_secs(15);
 
 /// What a look found.
 enum Found {
@@ -40,11 +44,19 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
     let catalog = rooms::connect(&config.data).await;
     tell("catalogue", found(&catalog, "answers, its schema is up to date"));
     let store = Store::open(&config.data.store).await;
-    tell("store", found(&store, "answers"));
+    let pinged = match &store {
+        Ok(store) => answered(store.ping()).await,
+        Err(error) => Err(sentence(error)),
+    };
+    tell("store", looked(pinged, "answers"));
     if let (Ok(catalog), Ok(store)) = (catalog, store) {
         let clock = std::sync::Arc::new(crate::model::SystemClock);
         let vault = Vault::open(&config.data.vault, catalog.clone(), store, clock).await;
-        tell("vault", found(&vault, "the keyring opens what is stored here"));
+        let ready = match &vault {
+            Ok(vault) => answered(vault.ready()).await,
+            Err(error) => Err(sentence(error)),
+        };
+        tell("vault", looked(ready, "the keyring opens what is stored here"));
         catalog.close().await;
     }
     let media = Media::new(config.media);
@@ -55,6 +67,19 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
             "{n} of the parts above need somebody to look"
         ))),
     }
+}
+
+/// What a part said when it was asked.
+async fn answered<E: std::error::Error + 'static>(asked: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    match tokio::time::timeout(LOOK_TIME, asked).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(sentence(&error)),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
+fn looked(answer: Result<(), String>, well: &str) -> Found {
+    answer.map_or_else(Found::Wrong, |()| Found::Well(well.to_owned()))
 }
 
 fn found<T, E: std::error::Error + 'static>(answer: &Result<T, E>, well: &str) -> Found {

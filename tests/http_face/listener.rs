@@ -282,6 +282,27 @@ fn commands_have_help_and_machine_readable_lines() {
 }
 
 #[test]
+fn a_doctor_tells_a_store_that_does_not_answer() {
+    let mut vault = Vault::setup().start();
+    vault.stop();
+    let data = vault.data().to_str().expect("UTF-8").to_owned();
+    let out = vault
+        .command(["doctor", "--data", &data, "--json"])
+        .env("DASHVAULT_S3_ENDPOINT", "http://127.0.0.1:1")
+        .env("DASHVAULT_S3_BUCKET", "objects")
+        .env("DASHVAULT_S3_STAGING_BUCKET", "staging")
+        .env("DASHVAULT_S3_KEYPLANE_BUCKET", "keyplane")
+        .env("DASHVAULT_S3_ACCESS_KEY_ID", "id")
+        .env("DASHVAULT_S3_SECRET_ACCESS_KEY", "secret")
+        .output()
+        .expect("the program");
+    assert!(!out.status.success());
+    let told = String::from_utf8_lossy(&out.stdout).into_owned();
+    let store = told.lines().find(|line| line.contains("\"store\"")).expect("the store");
+    assert!(store.contains("\"wrong\""), "{told}");
+}
+
+#[test]
 fn a_backup_brings_the_keyring_back() {
     let mut vault = Vault::setup().start();
     vault.owner("kept@example.org");
