@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::connection::{Connection, now_ms};
-use crate::{ClientError, file};
+use crate::{ClientError, Doing, file};
 
 /// Each request has a token of its own, so a token need not outlive the slowest start of one.
 const TOKEN_LIFE_MS: i64 = 5 * 60 * 1000;
@@ -56,13 +56,15 @@ struct PairingAnswer {
 /// `out` (0600, complete or not at all).
 ///
 /// # Errors
-/// [`ClientError::Refused`] for a wrong or used code; [`ClientError::Paired`] when `out` exists.
+/// [`ClientError::Code`] for a wrong or used code; [`ClientError::Paired`] when `out` exists and [`ClientError::File`] when it
+/// cannot be written, both before the code is spent; [`ClientError::PairedInVain`] when it cannot be written afterwards.
 pub async fn pair(server: &str, code: &str, out: &Path) -> Result<Device, ClientError> {
     let taken = || ClientError::Paired { path: out.to_owned() };
     if out.symlink_metadata().is_ok() {
         return Err(taken());
     }
     let connection = Connection::to(server)?;
+    file::can_write(out)?;
     let key = DeviceKey::make();
     let request = PairingRequest {
         code,
@@ -71,6 +73,9 @@ pub async fn pair(server: &str, code: &str, out: &Path) -> Result<Device, Client
     };
     let sent = connection.post("/v1/devices").json(&request).send().await;
     let answer = Answer::of(sent.map_err(|error| ClientError::Unreachable(error.into()))?);
+    if answer.status() == 404 {
+        return Err(ClientError::Code);
+    }
     if !answer.is_success() {
         return Err(answer.refused().await);
     }
@@ -84,9 +89,12 @@ pub async fn pair(server: &str, code: &str, out: &Path) -> Result<Device, Client
     };
     let bytes = serde_json::to_vec_pretty(&device).expect("a device file is plain JSON");
     let device = device.open(out)?;
-    file::write(out, &bytes, true).map_err(|error| match error {
-        ClientError::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => taken(),
-        other => other,
+    file::write(out, &bytes, true).map_err(|error| ClientError::PairedInVain {
+        device_id: device.id.clone(),
+        cause: Box::new(match error {
+            ClientError::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => taken(),
+            other => other,
+        }),
     })?;
     Ok(device)
 }
@@ -99,6 +107,7 @@ impl Device {
     pub fn load(path: &Path) -> Result<Self, ClientError> {
         let failed = |source| ClientError::File {
             path: path.to_owned(),
+            doing: Doing::Read,
             source,
         };
         if path.metadata().map_err(failed)?.len() > MAX_FILE_BYTES {

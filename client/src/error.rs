@@ -1,6 +1,25 @@
 //! What can go wrong on the vehicle's side, one variant for each thing a caller does differently.
 
+use std::fmt;
 use std::path::PathBuf;
+
+/// What was tried with a local file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// It was read.
+    Read,
+    /// It was written.
+    Write,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "written",
+        })
+    }
+}
 
 /// An error of the client.
 #[derive(Debug, thiserror::Error)]
@@ -12,10 +31,12 @@ pub enum ClientError {
         url: String,
     },
     /// A local file cannot be read or written.
-    #[error("{}", path.display())]
+    #[error("{} cannot be {doing}", path.display())]
     File {
         /// The file.
         path: PathBuf,
+        /// What was tried.
+        doing: Doing,
         /// What the system said.
         #[source]
         source: std::io::Error,
@@ -25,6 +46,31 @@ pub enum ClientError {
     Paired {
         /// The device file.
         path: PathBuf,
+    },
+    /// The vault spent the pairing code and knows this vehicle, but the device file could not be written: its key is lost.
+    #[error(
+        "the vault has paired this vehicle as {device_id}, but its key could not be kept: revoke that vehicle and ask the \
+         owner for a new code"
+    )]
+    PairedInVain {
+        /// The vehicle that must be revoked.
+        device_id: String,
+        /// Why the device file could not be written.
+        #[source]
+        cause: Box<ClientError>,
+    },
+    /// The vault does not take the pairing code.
+    #[error("the code is wrong, used or expired: ask the owner for a new one")]
+    Code,
+    /// The vault does not take this vehicle's token (401) or does not let it upload (403).
+    #[error(
+        "this vehicle was revoked, or its clock is off; nothing was deleted: keep the file (the vault said {status}: {reason})"
+    )]
+    Unwelcome {
+        /// The HTTP status.
+        status: u16,
+        /// The problem's title or detail.
+        reason: String,
     },
     /// The device file does not hold what pairing writes.
     #[error("{} is no device file: {reason}", path.display())]

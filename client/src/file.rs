@@ -6,23 +6,46 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::ClientError;
+use crate::error::Doing;
+
+/// As many as a device file has at most, so that a full disk is told by the trial.
+const TRIAL_BYTES: usize = 1 << 10;
+
+/// Whether a file can be made in the folder of `path`: tried with a private one beside it, which is removed.
+pub(crate) fn can_write(path: &Path) -> Result<(), ClientError> {
+    let failed = |source| failure(path, source);
+    let temporary = beside(path).map_err(failed)?;
+    let written = write_synced(&temporary, &[0; TRIAL_BYTES]);
+    // Not there when it could not be made.
+    let _ = std::fs::remove_file(&temporary);
+    written.map_err(failed)
+}
 
 /// Writes a file that only its owner may read; with `keep` one that is there already is an error (`AlreadyExists`).
 pub(crate) fn write(path: &Path, bytes: &[u8], keep: bool) -> Result<(), ClientError> {
-    let failed = |source| ClientError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = folder_of(path);
-    let name = path
-        .file_name()
-        .ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-    let random = data_encoding::HEXLOWER.encode(&dashvault_keys::digest::random::<8>());
-    let temporary = folder.join(format!(".{}.{random}", name.to_string_lossy()));
+    let failed = |source| failure(path, source);
+    let temporary = beside(path).map_err(failed)?;
     let written = write_synced(&temporary, bytes).and_then(|()| put_in_place(&temporary, path, keep));
     // Gone already when it was renamed.
     let _ = std::fs::remove_file(&temporary);
-    written.and_then(|()| File::open(&folder)?.sync_all()).map_err(failed)
+    written
+        .and_then(|()| File::open(folder_of(path))?.sync_all())
+        .map_err(failed)
+}
+
+fn failure(path: &Path, source: io::Error) -> ClientError {
+    ClientError::File {
+        path: path.to_owned(),
+        doing: Doing::Write,
+        source,
+    }
+}
+
+/// A new name in the same folder.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let random = data_encoding::HEXLOWER.encode(&dashvault_keys::digest::random::<8>());
+    Ok(folder_of(path).join(format!(".{}.{random}", name.to_string_lossy())))
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -69,6 +92,15 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_trial_leaves_nothing_and_tells_a_folder_that_takes_no_files() {
+        let dir = tempfile::tempdir().unwrap();
+        can_write(&dir.path().join("device.json")).unwrap();
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+        let missing = can_write(&dir.path().join("missing/device.json")).unwrap_err();
+        assert!(missing.to_string().ends_with("cannot be written"), "{missing}");
     }
 
     #[test]

@@ -16,5 +16,5 @@ mod source;
 mod upload;
 
 pub use device::{Device, pair};
-pub use error::ClientError;
+pub use error::{ClientError, Doing};
 pub use upload::{Client, Options, Progress, Stage, Uploaded};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::now_ms;
-use crate::{ClientError, Device, file};
+use crate::{ClientError, Device, Doing, file};
 
 /// An unfinished upload is forgotten by the vault long before.
 const MAX_AGE_MS: i64 = 31 * 24 * 60 * 60 * 1000;
@@ -73,6 +73,7 @@ fn make_private(folder: &Path) -> Result<(), ClientError> {
         .create(folder)
         .map_err(|source| ClientError::File {
             path: folder.to_owned(),
+            doing: Doing::Write,
             source,
         })
 }

@@ -331,6 +331,10 @@ async fn setback(answer: Answer) -> Setback {
     let (status, after) = (answer.status(), answer.retry_after());
     let refused = answer.refused().await;
     match status {
+        401 | 403 => Setback::Final(match refused {
+            ClientError::Refused { status, reason } => ClientError::Unwelcome { status, reason },
+            other => other,
+        }),
         404 | 410 => Setback::Lost(refused),
         // The offset is asked for again; the vault is busy, away or full; the connection was slow.
         408 | 409 | 423 | 425 | 429 | 460 | 500.. => Setback::Later(after, refused),

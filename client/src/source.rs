@@ -13,7 +13,7 @@ use futures_util::stream::{Stream, unfold};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use crate::ClientError;
+use crate::{ClientError, Doing};
 
 /// Bytes of one read: few calls, little memory.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -133,6 +133,7 @@ impl Source {
 fn file_error(path: &Path, source: std::io::Error) -> ClientError {
     ClientError::File {
         path: path.to_owned(),
+        doing: Doing::Read,
         source,
     }
 }

@@ -93,7 +93,8 @@ impl Client {
     /// or full are tried again with growing pauses.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when trying again cannot help, [`ClientError::Receipt`] when the receipt is wrong.
+    /// [`ClientError::Unwelcome`] when the vehicle was revoked or its clock is off, [`ClientError::Refused`] when trying again
+    /// cannot help, [`ClientError::Receipt`] when the receipt is wrong.
     pub async fn upload(
         &self,
         file: &Path,

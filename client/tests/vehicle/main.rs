@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dashvault_client::{Client, ClientError, Device, Options, Progress, Stage, Uploaded, pair};
+use dashvault_client::{Client, ClientError, Device, Doing, Options, Progress, Stage, Uploaded, pair};
 use fake::{CODE, Fake, Mishap};
 
 /// A vehicle with a file of its own, paired with a fake vault.
@@ -68,11 +68,23 @@ async fn pairing_leaves_a_private_device_file_and_never_overwrites_a_key() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("device.json");
     let wrong = pair(&fake.url, "7KQ4-M2XA-9TBF", &out).await.err();
-    assert!(
-        matches!(wrong, Some(ClientError::Refused { status: 404, .. })),
-        "{wrong:?}"
-    );
+    assert!(matches!(wrong, Some(ClientError::Code)), "{wrong:?}");
     assert!(!out.exists());
+
+    // The code is not spent on a device file that could not be kept: it pairs below.
+    let nowhere = pair(&fake.url, CODE, &dir.path().join("missing/device.json"))
+        .await
+        .err();
+    assert!(
+        matches!(
+            nowhere,
+            Some(ClientError::File {
+                doing: Doing::Write,
+                ..
+            })
+        ),
+        "{nowhere:?}"
+    );
 
     let device = pair(&fake.url, CODE, &out).await.unwrap();
     assert_eq!(out.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -224,7 +236,11 @@ async fn a_refusal_is_never_counted_as_uploaded() {
         vehicle.fake.state().patches.push_back(Mishap::Status(status, 0));
         let refused = vehicle.upload(&waiting()).await.err();
         assert!(
-            matches!(&refused, Some(ClientError::Refused { status: told, .. }) if *told == status),
+            match &refused {
+                Some(ClientError::Unwelcome { status: told, .. }) => *told == status && matches!(status, 401 | 403),
+                Some(ClientError::Refused { status: told, .. }) => *told == status && !matches!(status, 401 | 403),
+                _ => false,
+            },
             "{status}: {refused:?}"
         );
     }
