@@ -116,3 +116,16 @@ pub enum ClientError {
         reason: String,
     },
 }
+
+impl ClientError {
+    /// Whether the error is one file's own, so that other files may still be uploaded.
+    pub fn is_of_one_file(&self) -> bool {
+        match self {
+            Self::File { doing, .. } => *doing == Doing::Read,
+            Self::Empty { .. } | Self::Changed { .. } => true,
+            // What the file is or how long it is; not the vehicle, not the vault.
+            Self::Refused { status, .. } => matches!(status, 400 | 413 | 415 | 422),
+            _ => false,
+        }
+    }
+}
