@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::JobError;
 use super::lease::Held;
-use super::original::Published;
+use super::original::{MISMATCH, Published};
 use super::renditions::MakeError;
 use super::{Inner, Made};
 use crate::audit::NewEvent;
@@ -17,13 +17,15 @@ use crate::model::{ClipId, ClipState, EventKind};
 use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, OwnerKeys, StoredObject};
 
 impl Inner {
-    pub(super) async fn finish(&self, held: &Held) -> Result<(), JobError> {
+    /// Does the job; the code of a clip that failed for good.
+    pub(super) async fn finish(&self, held: &Held) -> Result<Option<&'static str>, JobError> {
         let clip = held
             .row
             .clip
             .ok_or_else(|| JobError::internal("a finish job without a clip"))?;
         if !self.start_work(held, clip).await? {
-            return self.finish_again(held, clip).await;
+            self.finish_again(held, clip).await?;
+            return Ok(None);
         }
         let row = self.clip(clip).await?;
         let owner_keys = self.vault.owner_keys(row.owner).await?;
@@ -37,7 +39,8 @@ impl Inner {
         self.release_pieces(held, clip).await?;
         if !published.sound {
             let tx = self.begin_held(held).await?;
-            return self.commit_end(tx, held, Some(super::original::MISMATCH)).await;
+            self.commit_end(tx, held, Some(MISMATCH)).await?;
+            return Ok(Some(MISMATCH));
         }
         self.publish_renditions(held, clip, &owner_keys, &published.keys).await
     }
@@ -77,12 +80,19 @@ impl Inner {
         clip: ClipId,
         owner_keys: &OwnerKeys,
         keys: &Arc<ClipKeys>,
-    ) -> Result<(), JobError> {
+    ) -> Result<Option<&'static str>, JobError> {
         let row = self.clip(clip).await?;
         let original = self.original(keys).await?;
         match self.make(held, keys, original.clone(), media::plan).await {
-            Ok(made) => self.commit_ready(held, &row, owner_keys, keys, &original, &made).await,
-            Err(MakeError::Clip(error)) => self.commit_failed(held, &row, keys, &error).await,
+            Ok(made) => {
+                self.commit_ready(held, &row, owner_keys, keys, &original, &made)
+                    .await?;
+                Ok(None)
+            }
+            Err(MakeError::Clip(error)) => {
+                self.commit_failed(held, &row, keys, &error).await?;
+                Ok(Some(error.code()))
+            }
             Err(MakeError::Job(error)) => Err(error),
         }
     }

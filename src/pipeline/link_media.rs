@@ -12,7 +12,8 @@ use crate::model::{ClipState, LinkMediaState};
 use crate::vault::LinkAbout;
 
 impl Inner {
-    pub(super) async fn link_media(&self, held: &Held) -> Result<(), JobError> {
+    /// Does the job; the code of a link that failed for good.
+    pub(super) async fn link_media(&self, held: &Held) -> Result<Option<&'static str>, JobError> {
         let id = held
             .row
             .link
@@ -24,7 +25,8 @@ impl Inner {
         if link.media_state != LinkMediaState::Preparing || self.is_over(&link) {
             // Its end removes its media; see the sweep.
             let tx = self.begin_held(held).await?;
-            return self.commit_end(tx, held, None).await;
+            self.commit_end(tx, held, None).await?;
+            return Ok(None);
         }
         let keys = self
             .vault
@@ -51,7 +53,8 @@ impl Inner {
                 for (object, about) in &made.objects {
                     self.vault.publish(&mut tx, &keys, object, about, Some(id)).await?;
                 }
-                self.commit_end(tx, held, None).await
+                self.commit_end(tx, held, None).await?;
+                Ok(None)
             }
             Err(MakeError::Clip(error)) => {
                 let mut tx = self.begin_held(held).await?;
@@ -62,7 +65,8 @@ impl Inner {
                     Some(error.code()),
                 )
                 .await?;
-                self.commit_end(tx, held, Some(error.code())).await
+                self.commit_end(tx, held, Some(error.code())).await?;
+                Ok(Some(error.code()))
             }
             Err(MakeError::Job(error)) => Err(error),
         }

@@ -30,7 +30,8 @@ const PASSING_MS: i64 = 5_000;
 
 /// How an attempt ended.
 enum Ended {
-    Job(Result<(), JobError>),
+    /// It came to its end, with the code of the clip or link that failed for good if one did; or it could not go on.
+    Job(Result<Option<&'static str>, JobError>),
     Panicked,
     ShutDown,
 }
@@ -109,11 +110,11 @@ async fn attempt(inner: &Arc<Inner>, held: &Arc<Held>, shutdown: &CancellationTo
 }
 
 impl Inner {
-    async fn work(&self, held: &Held) -> Result<(), JobError> {
+    async fn work(&self, held: &Held) -> Result<Option<&'static str>, JobError> {
         match held.row.kind {
             JobKind::Finish => self.finish(held).await,
             JobKind::LinkMedia => self.link_media(held).await,
-            JobKind::EraseClip => self.erase_clip(held).await,
+            JobKind::EraseClip => self.erase_clip(held).await.map(|()| None),
             JobKind::EraseOwner => Err(JobError::internal("owners are not erased by this version")),
         }
     }
@@ -122,8 +123,13 @@ impl Inner {
         let (job, kind) = (held.row.id, held.row.kind.as_str());
         let now = self.clock.now_ms();
         match ended {
-            Ended::Job(Ok(())) => {
+            Ended::Job(Ok(None)) => {
                 tracing::info!(%job, kind, "a job is done");
+                Ok(())
+            }
+            // Why exactly is the owner's business, and sealed in the clip's details.
+            Ended::Job(Ok(Some(code))) => {
+                tracing::warn!(%job, kind, code, "a job ended with a failure that trying again would not help");
                 Ok(())
             }
             Ended::Job(Err(JobError::LeaseLost)) => {
@@ -189,6 +195,8 @@ impl Inner {
             }
             _ => {}
         }
-        self.commit_end(tx, held, Some(code)).await
+        self.commit_end(tx, held, Some(code)).await?;
+        tracing::warn!(job = %held.row.id, kind = held.row.kind.as_str(), code, "a job is given up");
+        Ok(())
     }
 }
