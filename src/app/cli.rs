@@ -3,9 +3,21 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::http::Cidr;
+
+/// Settings that hold addresses with passwords, or belong to them: no flags, because every user sees a process's flags.
+const VARIABLES: &str = "\
+Environment:
+  DASHVAULT_DATABASE_URL           postgres://user:password@host/database (default: SQLite in the data folder)
+  DASHVAULT_S3_ENDPOINT            Object store, http://host:port (default: the data folder; AWS if only buckets are given)
+  DASHVAULT_S3_REGION              Its region (default: us-east-1)
+  DASHVAULT_S3_BUCKET              Bucket of the sealed clips
+  DASHVAULT_S3_STAGING_BUCKET      Bucket of what is being uploaded
+  DASHVAULT_S3_KEYPLANE_BUCKET     Bucket of wrapped keys
+  DASHVAULT_S3_ACCESS_KEY_ID       Access key
+  DASHVAULT_S3_SECRET_ACCESS_KEY   Its secret";
 
 /// An encrypted dashcam video vault.
 #[derive(Parser)]
@@ -21,11 +33,13 @@ pub(super) struct Cli {
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Run the vault: API, web pages, and the workers that prepare clips
+    #[command(after_help = VARIABLES)]
     Serve(ServeArgs),
     /// Run workers only, beside a vault on the same database and object store
+    #[command(after_help = VARIABLES)]
     Work(WorkArgs),
     /// Owners of clips
-    #[command(subcommand)]
+    #[command(subcommand, after_help = VARIABLES)]
     Owner(OwnerCommand),
     /// The vehicle's side: pair, make a token
     #[command(subcommand)]
@@ -36,8 +50,10 @@ pub(super) enum Command {
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Look at every part and say what is wrong and what helps
+    #[command(after_help = VARIABLES)]
     Doctor(WorkArgs),
     /// Bring the database's schema up to date
+    #[command(after_help = VARIABLES)]
     Migrate(DataArgs),
 }
 
@@ -110,6 +126,7 @@ pub(super) struct ServeArgs {
 #[derive(Subcommand)]
 pub(super) enum OwnerCommand {
     /// Add an owner; prints an API token and a one-time sign-in link
+    #[command(after_help = VARIABLES)]
     Add {
         /// The owner's address
         #[arg(long)]
@@ -121,11 +138,13 @@ pub(super) enum OwnerCommand {
         data: DataArgs,
     },
     /// List owners
+    #[command(after_help = VARIABLES)]
     List {
         #[command(flatten)]
         data: DataArgs,
     },
     /// Print a new one-time sign-in link
+    #[command(after_help = VARIABLES)]
     SignIn {
         /// The owner's address
         #[arg(long)]
@@ -134,6 +153,7 @@ pub(super) enum OwnerCommand {
         data: DataArgs,
     },
     /// Erase an owner and everything the owner keeps; cannot be undone
+    #[command(after_help = VARIABLES)]
     Erase {
         /// The owner's address
         #[arg(long)]
@@ -259,10 +279,21 @@ pub(super) enum LogLevel {
     Debug,
 }
 
+/// Every variable that stands for a flag.
+pub(super) fn flag_variables() -> Vec<String> {
+    fn walk(command: &clap::Command, found: &mut Vec<String>) {
+        let named = command.get_arguments().filter_map(clap::Arg::get_env);
+        found.extend(named.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|command| walk(command, found));
+    }
+    let mut found = Vec::new();
+    walk(&Cli::command(), &mut found);
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -285,5 +316,29 @@ mod tests {
             command.get_subcommands().for_each(walk);
         }
         walk(&Cli::command());
+    }
+
+    #[test]
+    fn commands_that_open_the_data_list_the_variables_that_are_no_flags() {
+        let mut cli = Cli::command();
+        for path in [
+            &["serve"][..],
+            &["work"],
+            &["doctor"],
+            &["migrate"],
+            &["owner"],
+            &["owner", "add"],
+            &["owner", "list"],
+            &["owner", "sign-in"],
+            &["owner", "erase"],
+        ] {
+            let command = path.iter().fold(&mut cli, |command, name| {
+                command.find_subcommand_mut(name).expect("a command")
+            });
+            let help = command.render_long_help().to_string();
+            for name in crate::app::config::HIDDEN_VARIABLES {
+                assert!(help.contains(name), "{path:?} {name}");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::cli::{DataArgs, LogFormat, LogLevel, ServeArgs, WorkArgs};
+use super::cli::{DataArgs, LogFormat, LogLevel, ServeArgs, WorkArgs, flag_variables};
 use crate::http::{Cidr, PublicUrl, PublicUrlError, TlsFiles};
 use crate::{catalog, http, ingest, media, pipeline, store, vault};
 
@@ -19,6 +19,33 @@ const DATA: &str = "data";
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
 const REGION: &str = "us-east-1";
+
+/// Variables that are no flags, because a list of processes shows flags.
+pub(super) const HIDDEN_VARIABLES: [&str; 8] = [
+    "DASHVAULT_DATABASE_URL",
+    "DASHVAULT_S3_ENDPOINT",
+    "DASHVAULT_S3_REGION",
+    "DASHVAULT_S3_BUCKET",
+    "DASHVAULT_S3_STAGING_BUCKET",
+    "DASHVAULT_S3_KEYPLANE_BUCKET",
+    "DASHVAULT_S3_ACCESS_KEY_ID",
+    "DASHVAULT_S3_SECRET_ACCESS_KEY",
+];
+/// Variables that this program's tests and scripts read; they may stand beside its own.
+const TEST_VARIABLES: [&str; 12] = [
+    "DASHVAULT_BIN",
+    "DASHVAULT_WORKER",
+    "DASHVAULT_PYTHON",
+    "DASHVAULT_WEED",
+    "DASHVAULT_PG_BIN",
+    "DASHVAULT_CHROMIUM",
+    "DASHVAULT_COUNTS",
+    "DASHVAULT_TORTURE",
+    "DASHVAULT_OWN_MOUNTS",
+    "DASHVAULT_SCREENSHOTS",
+    "DASHVAULT_VECTORS",
+    "DASHVAULT_URL",
+];
 
 /// What is wrong with a configuration, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +145,24 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// The process's variables.
 pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Names among the process's variables that look like settings and are none: mistyped, most likely.
+pub(super) fn unknown_variables() -> Vec<String> {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    unknown_among(names)
+}
+
+fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
+    let flags = flag_variables();
+    let known = |name: &str| {
+        HIDDEN_VARIABLES.contains(&name) || TEST_VARIABLES.contains(&name) || flags.iter().any(|flag| flag == name)
+    };
+    let mut unknown: Vec<_> = names
+        .filter(|name| name.starts_with("DASHVAULT_") && !known(name))
+        .collect();
+    unknown.sort();
+    unknown
 }
 
 impl DataConfig {
@@ -363,6 +408,20 @@ mod tests {
         assert_eq!(config.work.data.vault.keyring, Path::new("data/keyring"));
         assert!(matches!(config.work.data.store, store::Config::Folder { .. }));
         assert!(matches!(config.work.data.catalog, catalog::Config::Sqlite { .. }));
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_told_and_a_known_one_is_not() {
+        let names = [
+            "DASHVAULT_DATABASE_ULR",
+            "DASHVAULT_DATABASE_URL",
+            "DASHVAULT_LISTEN",
+            "DASHVAULT_PASSPHRASE_FILE",
+            "DASHVAULT_BIN",
+            "HOME",
+        ];
+        let unknown = unknown_among(names.into_iter().map(str::to_owned));
+        assert_eq!(unknown, ["DASHVAULT_DATABASE_ULR"]);
     }
 
     #[test]

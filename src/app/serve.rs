@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::config::{ServeConfig, WorkConfig};
+use super::config::{ServeConfig, WorkConfig, unknown_variables};
 use super::output::{Output, sentence};
 use super::rooms::{self, NewVault, Rooms};
 use super::{CommandError, telemetry};
@@ -128,6 +128,12 @@ fn begin_log(config: &WorkConfig, output: Output) {
         config.log_format
     };
     telemetry::start(format, config.log);
+    for name in unknown_variables() {
+        warn!(
+            name,
+            "this variable is no setting of this version and does nothing: look at its spelling"
+        );
+    }
 }
 
 /// The worker tries its own sandbox once; without one the service does not start unless it was told to.
