@@ -10,7 +10,7 @@ use serde_json::json;
 use super::CommandError;
 use super::config::WorkConfig;
 use super::output::{Output, sentence};
-use super::rooms;
+use super::rooms::{self, NewVault};
 use crate::media::Media;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -25,6 +25,7 @@ enum Found {
 }
 
 pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), CommandError> {
+    rooms::require_vault(&config.data)?;
     let mut wrong = 0;
     let mut tell = |part: &str, found: Found| {
         let (word, text) = match &found {
@@ -41,7 +42,7 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
     };
     tell("folder", private(&config.data.data));
     tell("keyring", keyring(&config.data.vault.keyring));
-    let catalog = rooms::connect(&config.data).await;
+    let catalog = rooms::connect(&config.data, NewVault::Refuse).await;
     tell("catalogue", found(&catalog, "answers, its schema is up to date"));
     let store = Store::open(&config.data.store).await;
     let pinged = match &store {

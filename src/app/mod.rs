@@ -83,7 +83,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Keys(command) => keys::run(command, output),
         Command::Doctor(args) => doctor::run(WorkConfig::read(&args, variables)?, output).await,
         Command::Migrate(args) => {
-            rooms::connect(&DataConfig::read(&args, variables)?)
+            rooms::connect(&DataConfig::read(&args, variables)?, rooms::NewVault::Refuse)
                 .await?
                 .close()
                 .await;

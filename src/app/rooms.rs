@@ -39,11 +39,13 @@ pub(super) enum RoomsError {
          back with `dashvault keys restore`"
     )]
     KeyringLost(String),
+    #[error("there is no vault in {0}: look at --data, or start `dashvault serve` once")]
+    NoVault(String),
     #[error("there is no keyring at {0} yet: start `dashvault serve` once, or make one with `dashvault keys init`")]
     NoKeyringYet(String),
 }
 
-/// Whether a command may make the keyring of a vault that has nothing yet.
+/// Whether a command may make a vault, keyring and all, where there is nothing yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NewVault {
     Make,
@@ -61,15 +63,37 @@ pub(super) struct Rooms {
 }
 
 /// The database, its schema up to date.
-pub(super) async fn connect(config: &DataConfig) -> Result<Catalog, RoomsError> {
-    make_private_folder(&config.data)?;
+pub(super) async fn connect(config: &DataConfig, new: NewVault) -> Result<Catalog, RoomsError> {
+    match new {
+        NewVault::Make => make_private_folder(&config.data)?,
+        NewVault::Refuse => require_catalog(config)?,
+    }
     Ok(Catalog::connect(&config.catalog).await?)
+}
+
+/// Refuses where a command would otherwise make an empty vault beside the one that was meant.
+pub(super) fn require_vault(config: &DataConfig) -> Result<(), RoomsError> {
+    require_catalog(config)?;
+    if !config.store.may_be_there() {
+        return Err(RoomsError::NoVault(config.data.display().to_string()));
+    }
+    Ok(())
+}
+
+fn require_catalog(config: &DataConfig) -> Result<(), RoomsError> {
+    if !config.catalog.may_be_there() {
+        return Err(RoomsError::NoVault(config.data.display().to_string()));
+    }
+    Ok(())
 }
 
 /// Opens everything but ingest, media and the pipeline.
 pub(super) async fn open(config: &DataConfig, new: NewVault) -> Result<Rooms, RoomsError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let catalog = connect(config).await?;
+    if new == NewVault::Refuse {
+        require_vault(config)?;
+    }
+    let catalog = connect(config, new).await?;
     ensure_keyring(&config.vault.keyring, &catalog, new).await?;
     let store = Store::open(&config.store).await?;
     let vault = Vault::open(&config.vault, catalog.clone(), store, clock.clone()).await?;

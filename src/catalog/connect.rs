@@ -12,6 +12,8 @@ use super::CatalogError;
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
+/// The database in its folder.
+const SQLITE_FILE: &str = "vault.db";
 /// Readers beside SQLite's one writer: more than this many only wait for the disk.
 const SQLITE_READERS: u32 = 8;
 /// Connections to PostgreSQL from one node; its default limit for all is 100.
@@ -32,6 +34,16 @@ pub enum Config {
         /// The address; it may hold a password, so it is never printed.
         url: String,
     },
+}
+
+impl Config {
+    /// False when opening it would make a new database. A server is taken to be there: it tells when it is not.
+    pub fn may_be_there(&self) -> bool {
+        match self {
+            Self::Sqlite { dir } => dir.join(SQLITE_FILE).is_file(),
+            Self::Postgres { .. } => true,
+        }
+    }
 }
 
 /// The catalogue's pools. Cheap to clone.
@@ -60,7 +72,7 @@ impl Catalog {
 
     async fn connect_sqlite(dir: &Path) -> Result<Self, CatalogError> {
         make_private_dir(dir)?;
-        let file = dir.join("vault.db");
+        let file = dir.join(SQLITE_FILE);
         let path = file.to_str().ok_or_else(|| CatalogError::Address {
             reason: "the folder's name is not UTF-8".to_owned(),
         })?;

@@ -46,6 +46,16 @@ pub enum Config {
     Memory,
 }
 
+impl Config {
+    /// False when opening it would make a new store. A service is taken to be there: it tells when it is not.
+    pub fn may_be_there(&self) -> bool {
+        match self {
+            Self::Folder { dir } => dir.join(Location::Data.as_str()).is_dir(),
+            Self::S3(_) | Self::Memory => true,
+        }
+    }
+}
+
 /// How to reach an S3 service. The three buckets are different ones, so that the data bucket holds nothing but objects.
 #[derive(Clone)]
 pub struct S3 {

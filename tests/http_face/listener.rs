@@ -282,6 +282,31 @@ fn commands_have_help_and_machine_readable_lines() {
 }
 
 #[test]
+fn commands_make_no_vault_in_a_folder_that_has_none() {
+    let vault = Vault::setup().start();
+    let mistyped = vault.scratch().join("mistyped");
+    let data = mistyped.to_str().expect("UTF-8");
+    for command in [
+        &["doctor"][..],
+        &["migrate"],
+        &["owner", "list"],
+        &["owner", "add", "--email", "nobody@example.org"],
+    ] {
+        let out = vault
+            .command(command.iter().copied().chain(["--data", data]))
+            .output()
+            .expect("the program");
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success(), "{command:?}");
+        assert!(
+            told.contains("there is no vault in") && told.contains(data),
+            "{command:?}: {told}"
+        );
+        assert!(!mistyped.exists(), "{command:?}");
+    }
+}
+
+#[test]
 fn a_doctor_tells_a_store_that_does_not_answer() {
     let mut vault = Vault::setup().start();
     vault.stop();
