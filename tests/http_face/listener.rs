@@ -366,3 +366,45 @@ fn a_backup_brings_the_keyring_back() {
     let owners = vault.run_json(["owner", "list", "--data", &data, "--json"]);
     assert_eq!(owners[0]["email"], "kept@example.org", "{owners:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_holds_up_no_other_and_the_log_tells_codes_and_mistyped_variables() {
+    let vault = Vault::setup().env("DASHVAULT_TRANSCODE", "a-secret-word").start();
+    let owner = vault.owner("several@example.org");
+    let device = vault.pair(&owner, "car").await;
+    let (missing, good) = (vault.scratch().join("missing.mp4"), vault.scratch().join("noise.mp4"));
+    std::fs::write(&good, b"these bytes are no video").expect("a file");
+    let mut command = vault.command(["upload", "--wait", "--json", "--device"]);
+    let out = command.args([&device, &missing, &good]).output().expect("the program");
+    assert_eq!(out.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(told.contains("1 of 2 were not uploaded: keep them"), "{told}");
+    let lines: Vec<Value> = String::from_utf8_lossy(&out.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    let reason = lines[0]["error"].as_str().expect("a reason");
+    assert!(reason.contains("missing.mp4 cannot be read"), "{reason}");
+    let clip = vault
+        .settled(&owner, lines[1]["clip_id"].as_str().expect("a clip"))
+        .await;
+    assert_eq!(clip["state"], "failed", "{clip}");
+
+    // The job's last line comes after the clip's state.
+    let code = clip["error"]["code"].as_str().expect("a code").to_owned();
+    let started = Instant::now();
+    let warned = |log: &str| {
+        log.lines()
+            .any(|line| line.contains("WARN") && line.contains(&code) && line.contains("a job ended with a failure"))
+    };
+    while !warned(&vault.log()) {
+        assert!(started.elapsed() < Duration::from_secs(10), "{}", vault.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let log = vault.log();
+    assert!(
+        log.contains("DASHVAULT_TRANSCODE") && !log.contains("a-secret-word"),
+        "{log}"
+    );
+    assert!(!log.contains("noise.mp4"), "{log}");
+}
