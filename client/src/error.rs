@@ -123,8 +123,8 @@ impl ClientError {
         match self {
             Self::File { doing, .. } => *doing == Doing::Read,
             Self::Empty { .. } | Self::Changed { .. } => true,
-            // What the file is or how long it is; not the vehicle, not the vault.
-            Self::Refused { status, .. } => matches!(status, 400 | 413 | 415 | 422),
+            // What the file is, how long it is, or that it arrived as another; not the vehicle, not the vault.
+            Self::Refused { status, .. } => matches!(status, 400 | 409 | 413 | 415 | 422),
             _ => false,
         }
     }

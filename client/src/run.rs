@@ -273,6 +273,11 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
                     sleep(poll).await;
                     poll = (poll * 5 / 4).min(RECEIPT_POLL_LONGEST);
                 }
+                // The bytes that arrived are not those that were announced: no waiting brings a receipt for them.
+                Ok(answer) if answer.status() == 409 => {
+                    self.memory.forget();
+                    return Err(answer.refused().await);
+                }
                 Ok(answer) => match setback(answer).await {
                     Setback::Later(after, error) => self.pause(after, error).await?,
                     Setback::Lost(error) | Setback::Final(error) => {

@@ -42,6 +42,8 @@ pub struct State {
     pub heads: VecDeque<Mishap>,
     /// How many times a receipt is not ready yet.
     pub pending: usize,
+    /// The bytes are not those that were announced: there will be no receipt.
+    pub quarantined: bool,
     /// Changes a receipt before it is signed.
     pub twist: Option<fn(&mut Receipt)>,
     /// How far this clock is ahead of the vehicle's.
@@ -221,6 +223,9 @@ impl Fake {
         if state.received.len() < state.length || state.pending > 0 {
             state.pending = state.pending.saturating_sub(1);
             return ok("202 Accepted", &json!({"state": "pending"}));
+        }
+        if state.quarantined {
+            return ok("409 Conflict", &json!({"type": "urn:dashvault:problem:no-receipt"}));
         }
         let mut receipt = Receipt {
             clip: clip(state.beginnings),

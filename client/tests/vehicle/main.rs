@@ -296,6 +296,21 @@ async fn a_receipt_stands_only_for_this_file_of_this_vault() {
 }
 
 #[tokio::test]
+async fn a_vehicle_does_not_wait_for_a_receipt_that_will_never_come() {
+    let vehicle = Vehicle::with(1000).await;
+    vehicle.fake.state().quarantined = true;
+    let refused = vehicle.upload(&waiting()).await.err();
+    assert!(
+        matches!(&refused, Some(error @ ClientError::Refused { status: 409, .. }) if error.is_of_one_file()),
+        "{refused:?}"
+    );
+    // Another try sends the file anew.
+    vehicle.fake.state().quarantined = false;
+    assert!(vehicle.upload(&waiting()).await.unwrap().receipt.is_some());
+    assert_eq!(vehicle.fake.state().beginnings, 2);
+}
+
+#[tokio::test]
 async fn a_token_never_follows_a_location_to_another_host() {
     let vehicle = Vehicle::with(1000).await;
     vehicle.fake.state().location = Some("http://elsewhere.example.org/somewhere/a".to_owned());
