@@ -220,6 +220,19 @@ impl Catalog {
         Row::new("clips", &row).size("clips")
     }
 
+    /// At most `limit` clips of an owner, in whatever state, that are not held and whose erasure neither waits nor runs.
+    pub async fn clips_without_erasure(&self, owner: OwnerId, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT id FROM clips WHERE owner_id = $1 AND held = 0 AND NOT EXISTS (SELECT 1 FROM jobs \
+             WHERE jobs.clip_id = clips.id AND jobs.kind = 'erase_clip' AND jobs.state IN ('queued', 'running')) LIMIT $2",
+        )
+        .bind(owner.as_bytes().to_vec())
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(|row| Row::new("clips", row).id("id")).collect()
+    }
+
     /// Clips whose days in the trash are over, the longest overdue first; none that is held.
     pub async fn clips_to_erase(&self, now: UnixMs, limit: i64) -> Result<Vec<ClipRow>, CatalogError> {
         let text = format!(
