@@ -21,6 +21,9 @@ pub(super) enum JobError {
     /// the clip.
     #[error("something that it needs does not answer")]
     Passing(#[source] Cause),
+    /// Other jobs have to end first: come back in a while.
+    #[error("other jobs have to end first")]
+    Waits,
     /// Anything else: try again a few times, then give up under this code.
     #[error("the attempt failed ({code})")]
     Failed {

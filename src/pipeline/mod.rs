@@ -5,6 +5,7 @@
 //! the normal path are the same functions.
 
 mod erase;
+mod erase_owner;
 mod error;
 mod finish;
 mod lease;

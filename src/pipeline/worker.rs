@@ -15,8 +15,9 @@ use crate::model::{EventKind, JobId, JobKind, LinkMediaState, UnixMs};
 
 /// Kinds that decode and encode: as many at once as there are cores for.
 pub(super) const HEAVY: [JobKind; 2] = [JobKind::Finish, JobKind::LinkMedia];
-/// Kinds that only remove.
-pub(super) const LIGHT: [JobKind; 2] = [JobKind::EraseClip, JobKind::EraseClip];
+/// Kinds that only remove. The longest due goes first, and an owner's erasure that waits for its clips' comes back with a
+/// later time than theirs: neither keeps the other from its turn.
+pub(super) const LIGHT: [JobKind; 2] = [JobKind::EraseClip, JobKind::EraseOwner];
 
 /// Attempts that came back with a failure before a job is given up: 1 + 4 + 16 + 64 s between them outlast a hiccup.
 const MAX_ATTEMPTS: u32 = 5;
@@ -25,7 +26,7 @@ const MAX_ATTEMPTS: u32 = 5;
 const MAX_LEASES: u32 = 20;
 /// Between attempts that came back with a failure; never longer than this.
 const MAX_BACKOFF_MS: i64 = 300_000;
-/// Until something that did not answer is asked again.
+/// Until something that did not answer, or other jobs that had not ended, are asked again.
 const PASSING_MS: i64 = 5_000;
 
 /// How an attempt ended.
@@ -115,7 +116,7 @@ impl Inner {
             JobKind::Finish => self.finish(held).await,
             JobKind::LinkMedia => self.link_media(held).await,
             JobKind::EraseClip => self.erase_clip(held).await.map(|()| None),
-            JobKind::EraseOwner => Err(JobError::internal("owners are not erased by this version")),
+            JobKind::EraseOwner => self.erase_owner(held).await.map(|()| None),
         }
     }
 
@@ -142,6 +143,10 @@ impl Inner {
             }
             Ended::Job(Err(JobError::Passing(cause))) => {
                 tracing::warn!(%job, kind, error = &*cause as &dyn Error, "a job waits for what does not answer");
+                self.requeue(held, false, now + PASSING_MS).await
+            }
+            Ended::Job(Err(JobError::Waits)) => {
+                tracing::debug!(%job, kind, "a job waits for others to end");
                 self.requeue(held, false, now + PASSING_MS).await
             }
             Ended::Job(Err(JobError::Failed { code, source })) => {

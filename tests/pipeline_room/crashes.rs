@@ -14,10 +14,10 @@ use crate::finish::{clip, planned};
 use crate::room::{LEASE_MS, Room};
 
 /// More operations on the store than a job makes.
-const MAX_OPERATIONS: usize = 400;
+pub const MAX_OPERATIONS: usize = 400;
 
 /// Runs what is due until the process dies or nothing is due.
-async fn run_until_death(room: &Room, pipeline: &Pipeline) {
+pub async fn run_until_death(room: &Room, pipeline: &Pipeline) {
     let work = async { while pipeline.work_once().await.expect("the queue answers") {} };
     tokio::select! {
         () = work => {}
@@ -97,7 +97,7 @@ async fn finish_after_death(bytes: &[u8], what: &str, die: impl AsyncFnOnce(&Roo
     room.assert_tidy(&[id]).await;
 }
 
-fn random_below(end: u64) -> u64 {
+pub fn random_below(end: u64) -> u64 {
     u64::from_be_bytes(dashvault_keys::digest::random()) % end
 }
 

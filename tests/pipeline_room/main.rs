@@ -2,6 +2,7 @@
 
 mod crashes;
 mod erase;
+mod erase_owner;
 mod fake;
 mod faults;
 mod finish;

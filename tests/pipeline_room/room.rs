@@ -77,6 +77,19 @@ impl Room {
         }
     }
 
+    /// Adds another owner, whose uploads are received from here on; the one before.
+    pub async fn change_owner(&mut self, email: &str) -> OwnerId {
+        let profile = OwnerProfile {
+            email: email.to_owned(),
+            name: None,
+        };
+        let owner = OwnerId::random();
+        let mut tx = self.catalog.begin().await.unwrap();
+        self.vault.make_owner(&mut tx, owner, &profile).await.expect("an owner");
+        tx.commit().await.unwrap();
+        std::mem::replace(&mut self.owner, owner)
+    }
+
     /// A pipeline of a process of its own: nothing in memory is shared with an earlier one.
     pub async fn pipeline(&self, transcoder: Arc<dyn Transcoder>) -> Pipeline {
         let vault = open_vault(
@@ -112,6 +125,19 @@ impl Room {
     }
 
     pub async fn receive_pieces(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize) -> ClipId {
+        let id = self.receive_open(bytes, metadata, piece_bytes).await;
+        let now = self.clock.now_ms();
+        let mut tx = self.catalog.begin().await.unwrap();
+        assert!(tx.complete_upload(id, now).await.unwrap().is_some());
+        let from = [ClipState::Uploading];
+        assert!(tx.set_clip_state(id, &from, ClipState::Queued, now).await.unwrap());
+        tx.queue_job(&self.job(JobKind::Finish, id, None)).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// Receives the bytes in pieces and leaves the upload open.
+    pub async fn receive_open(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize) -> ClipId {
         let (id, tenant, now) = (ClipId::random(), self.vault.tenant(), self.clock.now_ms());
         let key = self.vault.make_upload_key(id);
         let mut tx = self.catalog.begin().await.unwrap();
@@ -179,12 +205,6 @@ impl Room {
             tx.commit().await.unwrap();
             start = to;
         }
-        let mut tx = self.catalog.begin().await.unwrap();
-        assert!(tx.complete_upload(id, now).await.unwrap().is_some());
-        let from = [ClipState::Uploading];
-        assert!(tx.set_clip_state(id, &from, ClipState::Queued, now).await.unwrap());
-        tx.queue_job(&self.job(JobKind::Finish, id, None)).await.unwrap();
-        tx.commit().await.unwrap();
         id
     }
 
