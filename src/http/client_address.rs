@@ -79,7 +79,8 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Cidr]) -> IpA
     nearest
 }
 
-/// The hops that `Forwarded` (RFC 7239), else `X-Forwarded-For`, tells, the client first; `None` for one that is no address.
+/// The hops that `X-Forwarded-For`, else `Forwarded` (RFC 7239), tells, the client first; `None` for one that is no address.
+/// In this order, because the widespread proxies write the first and pass the second on as a client sent it.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let all = |name| -> Vec<String> {
         let texts = headers.get_all(name).filter_map(|v| v.to_str().ok());
@@ -88,9 +89,9 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
             .map(|part| part.trim().to_owned())
             .collect()
     };
-    let forwarded = all(header::FORWARDED);
-    if forwarded.is_empty() {
-        return all(header::X_FORWARDED_FOR).iter().map(|hop| address(hop)).collect();
+    let told = all(header::X_FORWARDED_FOR);
+    if !told.is_empty() {
+        return told.iter().map(|hop| address(hop)).collect();
     }
     let node = |element: &String| {
         let pair = element.split(';').find_map(|pair| {
@@ -99,7 +100,7 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         });
         pair.and_then(|value| address(value.trim_matches('"')))
     };
-    forwarded.iter().map(node).collect()
+    all(header::FORWARDED).iter().map(node).collect()
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
@@ -166,6 +167,16 @@ mod tests {
         assert_eq!(told("x-forwarded-for", "203.0.113.9", "172.28.0.7"), "203.0.113.9");
         assert_eq!(told("x-forwarded-for", "203.0.113.9", "198.51.100.1"), "198.51.100.1");
         assert_eq!(told("forwarded", "for=203.0.113.9", "198.51.100.1"), "198.51.100.1");
+    }
+
+    #[test]
+    fn a_client_does_not_outrank_the_proxy_with_the_other_header() {
+        let request = TestRequest::default()
+            .insert_header(("forwarded", "for=1.2.3.4"))
+            .insert_header(("x-forwarded-for", "203.0.113.9"))
+            .to_http_request();
+        let proxies = ["172.28.0.0/24".parse().unwrap()];
+        assert_eq!(client(ip("172.28.0.7"), request.headers(), &proxies), ip("203.0.113.9"));
     }
 
     #[test]
