@@ -163,13 +163,16 @@ fn marked(sender: u8, from: u64, to: u64) -> Vec<u8> {
     (from..to).map(|at| (at % 61) as u8 * 4 + sender).collect()
 }
 
+/// Turns of a sender; a race takes some ten.
+const MAX_TURNS: u32 = 2_000;
+
 /// One sender: asks, sends a random part from where the upload stands, with pauses, perhaps cut, until it is complete.
 /// What it was told to be durable.
 async fn sender(node: &Ingest, room: &Room, id: ClipId, length: u64, me: u8, seed: u64) -> Vec<(u64, u64)> {
     let mut dice = Dice(seed | 1);
     let mut told = Vec::new();
     let mut at = 0;
-    for _ in 0..200 {
+    for _ in 0..MAX_TURNS {
         let to = length.min(at + 1 + dice.below(length));
         let bytes = marked(me, at, to);
         let chunk = 1 + dice.below(bytes.len() as u64 + 1) as usize;
@@ -193,7 +196,11 @@ async fn sender(node: &Ingest, room: &Room, id: ClipId, length: u64, me: u8, see
                 at = offset;
             }
             Err(IngestError::Mismatch { offset }) => at = offset,
-            Err(IngestError::Fenced) => at = node.offset(&room.vehicle, id).await.unwrap().offset,
+            Err(IngestError::Fenced) => {
+                // Two that take over from each other at once would go on so; clients wait a moment, too.
+                tokio::time::sleep(Duration::from_millis(dice.below(30))).await;
+                at = node.offset(&room.vehicle, id).await.unwrap().offset;
+            }
             Err(IngestError::TooLarge { limit: 0 }) => return told,
             Err(other) => panic!("seed {seed}: {other:?}"),
         }
