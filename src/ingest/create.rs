@@ -31,6 +31,10 @@ impl Ingest {
         let (vault, now) = (&self.inner.vault, self.inner.clock.now_ms());
         let (id, tenant, expires_at) = (ClipId::random(), vault.tenant(), self.inner.expiry());
         let mut tx = self.inner.catalog.begin().await?;
+        // Nothing begins for an owner who is being erased.
+        if !tx.hold_owner(owner).await? {
+            return Err(IngestError::NotFound);
+        }
         tx.insert_clip(&NewClip {
             id,
             tenant,
