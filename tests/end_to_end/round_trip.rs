@@ -40,19 +40,7 @@ async fn whole_way(vault: &Vault) -> (Owner, String, Vec<String>) {
     let owner = vault.owner(EMAIL);
     let mut secrets = planted(&owner);
     let about = json!({ "label": LABEL, "vin": VIN, "plate": PLATE });
-    let (status, code) = vault
-        .json(
-            Method::POST,
-            "/v1/devices/pairing-codes",
-            Some(&owner.token),
-            Some(&about),
-        )
-        .await;
-    assert!(matches!(status, 200 | 201), "{code}");
-    let device = vault.scratch().join("car.device.json");
-    let (server, code) = (vault.url(""), code["code"].as_str().expect("a code").to_owned());
-    let out = device.to_str().expect("UTF-8");
-    vault.run(["device", "pair", "--server", &server, "--code", &code, "--out", out]);
+    let (device, code) = vault.pair_with(&owner, &about).await;
     let told = vault.upload(&device, &road_clip());
     let id = told["clip_id"].as_str().expect("a clip").to_owned();
     let clip = vault.settled(&owner, &id).await;

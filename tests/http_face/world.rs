@@ -53,7 +53,8 @@ impl World {
         std::fs::copy(fixture(), &file).expect("a copy of the clip");
         let bytes = std::fs::read(&file).expect("the clip");
 
-        let device = pair(&vault, &owner).await;
+        let about = json!({ "label": LABEL, "vin": VIN, "plate": PLATE });
+        let (device, _) = vault.pair_with(&owner, &about).await;
         let strange_device = vault.pair(&stranger, "car").await;
         let clip = uploaded(&vault, &device, &file);
         let strange_clip = uploaded(&vault, &strange_device, &file);
@@ -152,24 +153,6 @@ pub fn random() -> String {
 /// The token behind the `#` of a link.
 pub fn fragment(url: &str) -> &str {
     url.split_once('#').expect("a fragment").1
-}
-
-async fn pair(vault: &Vault, owner: &Owner) -> PathBuf {
-    let about = json!({ "label": LABEL, "vin": VIN, "plate": PLATE });
-    let (status, made) = vault
-        .json(
-            Method::POST,
-            "/v1/devices/pairing-codes",
-            Some(&owner.token),
-            Some(&about),
-        )
-        .await;
-    assert_eq!(status, 201, "{made}");
-    let out = vault.scratch().join("planted.device.json");
-    let (url, code) = (vault.url(""), text(&made, "code"));
-    let out_text = out.to_str().expect("UTF-8");
-    vault.run(["device", "pair", "--server", &url, "--code", &code, "--out", out_text]);
-    out
 }
 
 fn token(vault: &Vault, device: &Path) -> String {

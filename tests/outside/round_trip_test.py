@@ -3,6 +3,8 @@ player, curl and wget ask for it."""
 
 import asyncio
 import hashlib
+import json
+import os
 import random
 import subprocess
 import unittest
@@ -81,8 +83,6 @@ class RoundTrip(unittest.TestCase):
                 self.assertEqual(file.read_bytes(), self.bytes)
 
     def token_of_the_vehicle(self):
-        import json
-        import os
         r = subprocess.run([os.environ["DASHVAULT_BIN"], "device", "token", "--device", self.device, "--json"],
                            capture_output=True, text=True, check=True)
         out = r.stdout.strip()

@@ -1,6 +1,7 @@
 """What a thief of the bucket, and of the bucket and the database, learns: nothing that was planted, no MP4, no two objects
 that belong together. The thief is shown to find what is not sealed."""
 
+import base64
 import datetime
 import pathlib
 import shutil
@@ -57,7 +58,6 @@ class Stolen(unittest.TestCase):
 
     @classmethod
     def upload_with_place(cls, token, file, recorded):
-        import base64
         about = {"filename": file.name, "recorded_at": recorded, "lat": str(PLANTED["places"]["the latitude"]),
                  "lon": str(PLANTED["places"]["the longitude"])}
         coded = ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in about.items())

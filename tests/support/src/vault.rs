@@ -230,17 +230,21 @@ impl Vault {
 
     /// Pairs a vehicle of the owner's and returns its device file.
     pub async fn pair(&self, owner: &Owner, label: &str) -> PathBuf {
-        let about = serde_json::json!({ "label": label });
-        let code = self
+        self.pair_with(owner, &serde_json::json!({ "label": label })).await.0
+    }
+
+    /// Pairs a vehicle of which the owner says more (`label`, `vin`, `plate`); its device file, and the code it was paired by.
+    pub async fn pair_with(&self, owner: &Owner, about: &Value) -> (PathBuf, String) {
+        let (status, made) = self
             .json(
                 Method::POST,
                 "/v1/devices/pairing-codes",
                 Some(&owner.token),
-                Some(&about),
+                Some(about),
             )
             .await;
-        assert!(matches!(code.0, 200 | 201), "pairing code: {code:?}");
-        let code = code.1["code"].as_str().expect("a code").to_owned();
+        assert_eq!(status, 201, "pairing code: {made}");
+        let code = made["code"].as_str().expect("a code").to_owned();
         let file = self
             .scratch
             .path()
@@ -256,7 +260,7 @@ impl Vault {
             "--out",
             out,
         ]);
-        file
+        (file, code)
     }
 
     /// Uploads a file as the vehicle, waits for the receipt, and returns what the client tells of it.
