@@ -56,11 +56,6 @@ impl CatalogError {
             _ => Trouble::Defect,
         }
     }
-
-    /// Whether the same call may succeed later without anybody's help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Full(_))
-    }
 }
 
 impl From<sqlx::Error> for CatalogError {
