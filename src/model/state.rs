@@ -219,6 +219,13 @@ pub enum ObjectKind {
     Piece = 6,
 }
 
+impl JobKind {
+    /// Whether it destroys what its owner asked to be destroyed.
+    pub const fn is_erasure(self) -> bool {
+        matches!(self, Self::EraseClip | Self::EraseOwner)
+    }
+}
+
 impl TryFrom<u8> for ObjectKind {
     type Error = UnknownState;
 

@@ -81,8 +81,7 @@ pub(super) async fn next(
 /// Runs a job in a task of its own: a panic ends the task and nothing else, and a dropped future ends it too.
 async fn attempt(inner: &Arc<Inner>, held: &Arc<Held>, shutdown: &CancellationToken) -> Ended {
     // An erasure was promised: it is tried for ever.
-    let erases = matches!(held.row.kind, JobKind::EraseClip | JobKind::EraseOwner);
-    if held.row.attempts > MAX_LEASES && !erases {
+    if held.row.attempts > MAX_LEASES && !held.row.kind.is_erasure() {
         return Ended::Job(Err(JobError::internal("every attempt ended without a word")));
     }
     let mut task = AbortOnDropHandle::new(tokio::spawn({
@@ -180,8 +179,7 @@ impl Inner {
     async fn retry_or_give_up(&self, held: &Held, code: &'static str) -> Result<(), JobError> {
         let now = self.clock.now_ms();
         // What was asked to be erased is tried for ever.
-        let for_ever = matches!(held.row.kind, JobKind::EraseClip | JobKind::EraseOwner);
-        if for_ever || held.row.attempts < MAX_ATTEMPTS {
+        if held.row.kind.is_erasure() || held.row.attempts < MAX_ATTEMPTS {
             let wait = 1_000_i64 << (2 * held.row.attempts.clamp(1, 10) - 2);
             return self.requeue(held, true, now + wait.min(MAX_BACKOFF_MS)).await;
         }
