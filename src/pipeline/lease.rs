@@ -50,7 +50,7 @@ impl Inner {
     pub(super) fn holder(&self, held: &Held) -> Holder {
         Holder {
             id: *held.row.id.as_bytes(),
-            lease_until: self.lease_until(),
+            lease: self.config.lease,
         }
     }
 

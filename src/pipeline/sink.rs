@@ -15,7 +15,6 @@ pub(super) struct SealingSink {
     vault: Vault,
     keys: Arc<ClipKeys>,
     holder: Holder,
-    lease_ms: i64,
     outputs: Vec<OutputState>,
     failure: Option<VaultError>,
 }
@@ -29,7 +28,6 @@ struct OutputState {
 
 impl SealingSink {
     pub(super) fn new(vault: Vault, keys: Arc<ClipKeys>, holder: Holder, plan: &Plan) -> Self {
-        let lease_ms = holder.lease_until - vault.clock().now_ms();
         let outputs = plan.outputs.iter().map(|output| OutputState {
             name: output.name.clone(),
             kind: match output.kind {
@@ -41,7 +39,6 @@ impl SealingSink {
         Self {
             vault,
             keys,
-            lease_ms,
             holder,
             outputs: outputs.collect(),
             failure: None,
@@ -80,12 +77,9 @@ impl SealingSink {
             return Err(VaultError::Refused("the plan has no such output".into()));
         };
         if state.writer.is_none() {
-            // An output may begin long after the sink was made; its intent's lease begins now.
-            let holder = Holder {
-                lease_until: self.vault.clock().now_ms() + self.lease_ms,
-                ..self.holder
-            };
-            let made = self.vault.create_object(&self.keys, state.kind, &state.name, holder);
+            let made = self
+                .vault
+                .create_object(&self.keys, state.kind, &state.name, self.holder);
             state.writer = Some(made.await?);
         }
         match &mut state.writer {

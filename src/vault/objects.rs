@@ -1,5 +1,7 @@
 //! Sealed objects of clips: what is known of them, and how they are published and removed.
 
+use std::time::Duration;
+
 use dashvault_keys::envelope::ManifestObject;
 use dashvault_keys::object::{Pinned, Sealed};
 use data_encoding::HEXLOWER;
@@ -10,13 +12,13 @@ use crate::catalog::{ObjectRow, Tx};
 use crate::model::{LinkId, ObjectId, ObjectKind, UnixMs};
 use crate::store::Location;
 
-/// Who writes an object, and until when the sweep leaves it alone.
+/// Who writes an object, and how long from its beginning the sweep leaves it alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Holder {
     /// The job's or the upload's id.
     pub id: [u8; 16],
-    /// The end of its lease.
-    pub lease_until: UnixMs,
+    /// From when the object is begun; whoever needs longer extends the holder's intents.
+    pub lease: Duration,
 }
 
 /// An object that is whole and durable, and not yet published.

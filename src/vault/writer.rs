@@ -42,15 +42,16 @@ impl Vault {
         };
         let sealer = Sealer::new(&keys.dek, &place, *id.as_bytes(), object::DEFAULT_LOG2_SEGMENT);
         let sealer = sealer.map_err(too_long)?;
+        let now = self.now();
         let intent = IntentRow {
             object: id,
             location: IntentLocation::Data,
             holder: holder.id,
             multipart_id: None,
-            lease_until: holder.lease_until,
+            lease_until: now.saturating_add(i64::try_from(holder.lease.as_millis()).unwrap_or(i64::MAX)),
         };
         let mut tx = self.inner.catalog.begin().await?;
-        tx.insert_intent(self.tenant(), &intent, self.now()).await?;
+        tx.insert_intent(self.tenant(), &intent, now).await?;
         tx.commit().await?;
         Ok(ObjectWriter {
             part_bytes: self.inner.store.part_bytes(Location::Data),

@@ -1,6 +1,7 @@
 //! A vault in memory with a library: owners, clips that were published as the pipeline does it, links.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashvault::access::{Access, LinkSession, LinkSpan, LinkWish, OwnerSession, Principal, ReadGrant};
 use dashvault::audit::Audit;
@@ -239,7 +240,7 @@ impl House {
     async fn seal(&self, keys: &ClipKeys, things: &[Thing<'_>]) -> Vec<SealedObject> {
         let holder = Holder {
             id: [7; 16],
-            lease_until: NOW + 60_000,
+            lease: Duration::from_secs(60),
         };
         let mut objects = Vec::new();
         for thing in things {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashvault::catalog::{self, Catalog, NewClip};
 use dashvault::model::{ClipId, FixedClock, ObjectKind, OwnerId};
@@ -158,7 +159,7 @@ pub fn store(data: &Faulty, staging: &Faulty) -> Store {
 pub fn holder() -> Holder {
     Holder {
         id: [7; 16],
-        lease_until: NOW + 10 * MINUTE,
+        lease: Duration::from_secs(600),
     }
 }
 
