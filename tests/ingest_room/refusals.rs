@@ -263,3 +263,17 @@ async fn new_uploads_are_turned_away_before_those_that_began() {
     assert_eq!((one.unwrap().offset, two.unwrap().offset), (0, 0));
     assert!(room.append(third, 0, &noise(10)).await.is_ok());
 }
+
+#[tokio::test]
+async fn nothing_begins_for_an_owner_who_is_being_erased() {
+    let room = Room::new().await;
+    let Principal::Owner(owner) = &room.owner else {
+        panic!("an owner");
+    };
+    let mut tx = room.catalog.begin().await.unwrap();
+    assert!(tx.begin_owner_erasure(owner.owner()).await.unwrap());
+    tx.commit().await.unwrap();
+    let refused = room.ingest.create(&room.vehicle, 1000, None).await;
+    assert!(matches!(refused, Err(IngestError::NotFound)), "{:?}", refused.err());
+    assert!(room.catalog.clips_of(owner.owner()).await.unwrap().is_empty());
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dashvault::model::{ClipState, Clock as _, EventKind, JobKind, JobState, UploadState};
+use dashvault::model::{ClipState, Clock as _, EventKind, JobId, JobKind, JobState, UploadState};
 use dashvault::vault::UploadMetadata;
 
 use crate::fake::{FakeTranscoder, VIDEO};
@@ -125,4 +125,24 @@ async fn ended_jobs_are_forgotten_after_a_day() {
     room.clock.advance(DAY_MS + LEASE_MS);
     pipeline.sweep().await.unwrap();
     assert_eq!(room.catalog.count_jobs(JobState::Done).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_erasure_whose_processes_died_again_and_again_is_still_done() {
+    let room = Room::new().await;
+    let gone = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
+    let now = room.clock.now_ms();
+    for _ in 0..30 {
+        let mut tx = room.catalog.begin().await.unwrap();
+        // A lease that is over already: whoever took it is gone.
+        let leased = tx.lease_job([JobKind::EraseClip, JobKind::EraseOwner], JobId::random(), now, now - 1);
+        assert!(leased.await.unwrap().is_some());
+        tx.commit().await.unwrap();
+    }
+    room.settle(&pipeline).await;
+    assert!(room.catalog.clip_any(gone).await.unwrap().is_none());
+    room.assert_tidy(&[]).await;
 }

@@ -150,3 +150,18 @@ async fn pieces_of_an_ended_lease_go_and_extended_ones_stay() {
     assert_eq!(room.vault.sweep_intents(NOW).await.unwrap(), 2);
     assert!(room.staging.names().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_lease_begins_with_its_object_however_old_its_holder_is() {
+    let room = Room::new().await;
+    let keys = room.new_clip("anna").await;
+    let holder = holder();
+    room.clock.advance(60 * MINUTE);
+    let writer = room
+        .vault
+        .create_object(&keys, ObjectKind::Image, "poster", holder)
+        .await;
+    assert_eq!(room.vault.sweep_intents(NOW + 60 * MINUTE).await.unwrap(), 0);
+    writer.unwrap().finish().await.unwrap();
+    assert_eq!(room.vault.sweep_intents(NOW + 70 * MINUTE).await.unwrap(), 1);
+}
