@@ -6,6 +6,10 @@ pub enum MediaError {
     /// The worker ended by itself in a way it should not, or said what cannot be.
     #[error("the media worker failed: {0}")]
     Crashed(String),
+    /// Somebody else ended the worker: a service manager, a person, the kernel when the machine had no memory left. Try
+    /// again, but not for ever: a clip may be what fills the memory.
+    #[error("the media worker was ended from outside: {0}")]
+    Killed(String),
     /// The clip needs more memory than a worker gets.
     #[error("the media worker ran out of memory")]
     OutOfMemory,
@@ -40,6 +44,7 @@ impl MediaError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Crashed(_) => "worker_crashed",
+            Self::Killed(_) => "worker_killed",
             Self::OutOfMemory => "out_of_memory",
             Self::TimedOut(_) => "timed_out",
             Self::Unsupported(_) => "unsupported_format",

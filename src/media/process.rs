@@ -23,6 +23,8 @@ const MAX_STDERR_BYTES: usize = 64 << 10;
 const STDERR_TAIL_CHARS: usize = 600;
 /// From the final frame to the end of the process.
 const END: Duration = Duration::from_secs(5);
+/// Signals that a worker neither gets from its own limits (SIGXCPU, SIGSYS) nor earns by a fault of its own.
+const FROM_OUTSIDE: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::KILL];
 /// The words of Rust's allocator when it gives up.
 const ALLOCATION_FAILED: &str = "memory allocation of";
 
@@ -82,8 +84,9 @@ impl Worker {
         let signal = status.signal().and_then(Signal::from_named_raw);
         match signal {
             Some(Signal::XCPU) => MediaError::TimedOut("its CPU time was used up"),
-            // Nobody here sends it while the worker is waited for: the kernel had no memory left.
-            Some(Signal::KILL) => MediaError::OutOfMemory,
+            // Nobody here sends one while the worker is waited for. A worker can send one to itself, and the kernel follows
+            // SIGXCPU up with SIGKILL where it was blocked; that is why attempts that end so are counted.
+            Some(signal) if FROM_OUTSIDE.contains(&signal) => MediaError::Killed(format!("{status} {said}")),
             Some(Signal::ABORT) if said.contains(ALLOCATION_FAILED) => MediaError::OutOfMemory,
             Some(Signal::SYS) => MediaError::Crashed(format!("its sandbox ended it {said}")),
             _ => MediaError::Crashed(format!("{status} {said}")),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use super::error::JobError;
@@ -22,15 +23,22 @@ pub(super) struct Held {
     pub(super) lease: JobLease,
     /// Per mille; the heartbeat writes it down.
     progress: AtomicU32,
+    shutdown: CancellationToken,
 }
 
 impl Held {
-    pub(super) fn new(row: JobRow, lease: JobLease) -> Self {
+    pub(super) fn new(row: JobRow, lease: JobLease, shutdown: CancellationToken) -> Self {
         Self {
             row,
             lease,
             progress: AtomicU32::new(0),
+            shutdown,
         }
+    }
+
+    /// Whether the service is about to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.shutdown.is_cancelled()
     }
 
     /// How far the job is, in per mille; it never goes back.

@@ -9,7 +9,7 @@ use super::source::SealedSource;
 use super::{Inner, Made};
 use crate::media::{MadeOutput, MediaError, Plan, Probe};
 use crate::model::ObjectKind;
-use crate::vault::{ClipKeys, ObjectAbout, SealedObject, StoredObject};
+use crate::vault::{ClipKeys, ObjectAbout, SealedObject, StoredObject, VaultError};
 
 /// Sealing the original is the first tenth of a clip's progress; publishing is the end.
 const MAKING: std::ops::Range<f32> = 100.0..980.0;
@@ -41,7 +41,7 @@ impl Inner {
         let source = SealedSource::new(self.vault.clone(), keys.clone(), original);
         let probe = match self.transcoder.probe(&source).await {
             Ok(probe) => probe,
-            Err(error) => return Err(blame(error, source.take_failure())),
+            Err(error) => return Err(blame(held, error, source.take_failure())),
         };
         let plan = plan(&probe);
         let mut sink = SealingSink::new(self.vault.clone(), keys.clone(), self.holder(held), &plan);
@@ -66,7 +66,11 @@ impl Inner {
                     height: largest(&report.outputs).map(|output| output.height),
                 })
             }
-            Err(error) => Err(blame(error, source.take_failure().or_else(|| sink.take_failure()))),
+            Err(error) => Err(blame(
+                held,
+                error,
+                source.take_failure().or_else(|| sink.take_failure()),
+            )),
         };
         // Dropped outputs of a run that went well, or every output of one that did not.
         sink.abort().await;
@@ -118,10 +122,15 @@ fn largest(outputs: &[MadeOutput]) -> Option<&MadeOutput> {
 }
 
 /// Whose fault an error of the media room is; `failure` is what the vault said when it could not read or write.
-fn blame(error: MediaError, failure: Option<crate::vault::VaultError>) -> MakeError {
+fn blame(held: &Held, error: MediaError, failure: Option<VaultError>) -> MakeError {
     match failure {
         Some(failure) => MakeError::Job(failure.into()),
-        None if error.is_passing() => MakeError::Job(JobError::Passing(error.into())),
+        // Whatever ends a service may end its workers first, and nothing that they say then is held against the clip.
+        None if error.is_passing() || held.is_ending() => MakeError::Job(JobError::Passing(error.into())),
+        None if matches!(error, MediaError::Killed(_)) => MakeError::Job(JobError::Failed {
+            code: error.code(),
+            source: error.into(),
+        }),
         None => MakeError::Clip(error),
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn next(
     };
     tx.commit().await?;
     let lease = JobLease { job: row.id, lease };
-    let held = Arc::new(Held::new(row, lease));
+    let held = Arc::new(Held::new(row, lease, shutdown.clone()));
     let ended = attempt(inner, &held, shutdown).await;
     if let Err(error) = inner.settle(&held, ended).await {
         // The lease ends by itself, and whoever takes the job then goes on from its last step.
@@ -150,6 +150,11 @@ impl Inner {
                 tracing::debug!(%job, kind, "a job waits for others to end");
                 self.requeue(held, false, now + PASSING_MS).await
             }
+            // What fails while all around it ends is tried again by whoever starts next.
+            Ended::Job(Err(JobError::Failed { code, source })) if held.is_ending() => {
+                tracing::warn!(%job, kind, code, error = &*source as &dyn Error, "a job failed while the service was ending");
+                self.requeue(held, false, now).await
+            }
             Ended::Job(Err(JobError::Failed { code, source })) => {
                 tracing::error!(%job, kind, code, error = &*source as &dyn Error, "a job failed");
                 self.retry_or_give_up(held, code).await
@@ -178,9 +183,11 @@ impl Inner {
 
     async fn retry_or_give_up(&self, held: &Held, code: &'static str) -> Result<(), JobError> {
         let now = self.clock.now_ms();
+        // A step that was kept since the lease began has set the count back.
+        let attempts = self.catalog.job(held.row.id).await?.map_or(0, |row| row.attempts);
         // What was asked to be erased is tried for ever.
-        if held.row.kind.is_erasure() || held.row.attempts < MAX_ATTEMPTS {
-            let wait = 1_000_i64 << (2 * held.row.attempts.clamp(1, 10) - 2);
+        if held.row.kind.is_erasure() || attempts < MAX_ATTEMPTS {
+            let wait = 1_000_i64 << (2 * attempts.clamp(1, 10) - 2);
             return self.requeue(held, true, now + wait.min(MAX_BACKOFF_MS)).await;
         }
         let mut tx = self.begin_held(held).await?;

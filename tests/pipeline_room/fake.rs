@@ -30,6 +30,8 @@ pub struct FakeTranscoder {
     gate: Semaphore,
     /// Finds no picture in any clip.
     blind: bool,
+    /// So many makes are still to be ended from outside.
+    kills: AtomicUsize,
 }
 
 impl FakeTranscoder {
@@ -46,6 +48,15 @@ impl FakeTranscoder {
             most_at_once: AtomicUsize::new(0),
             gate: Semaphore::new(makes),
             blind: false,
+            kills: AtomicUsize::new(0),
+        }
+    }
+
+    /// One whose first `makes` makes are ended from outside.
+    pub fn killed(makes: usize) -> Self {
+        Self {
+            kills: AtomicUsize::new(makes),
+            ..Self::new()
         }
     }
 
@@ -53,6 +64,14 @@ impl FakeTranscoder {
     pub fn gated_and_blind() -> Self {
         Self {
             blind: true,
+            ..Self::gated(0)
+        }
+    }
+
+    /// One that waits for [`FakeTranscoder::open`] and is then ended from outside.
+    pub fn gated_and_killed() -> Self {
+        Self {
+            kills: AtomicUsize::new(usize::MAX),
             ..Self::gated(0)
         }
     }
@@ -141,6 +160,14 @@ impl Transcoder for FakeTranscoder {
             if half == 0 {
                 self.gate.acquire().await.expect("never closed").forget();
                 assert!(!clip.starts_with(POISON), "the fake was told to panic");
+                let left = |kills: usize| kills.checked_sub(1);
+                if self
+                    .kills
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+                    .is_ok()
+                {
+                    return Err(MediaError::Killed("signal: 15 (SIGTERM)".to_owned()));
+                }
                 if self.blind || clip.starts_with(BROKEN) {
                     return Err(MediaError::Invalid("no picture".to_owned()));
                 }

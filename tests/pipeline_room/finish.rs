@@ -121,6 +121,30 @@ async fn bytes_that_differ_from_what_was_declared_are_never_ready() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_ended_from_outside_is_started_again_and_not_for_ever() {
+    for (kills, state, code) in [
+        (1, ClipState::Ready, None),
+        (4, ClipState::Ready, None),
+        (usize::MAX, ClipState::Failed, Some("worker_killed")),
+    ] {
+        let room = Room::new().await;
+        let bytes = clip(VIDEO);
+        let id = room.receive(&bytes, &said()).await;
+        let transcoder = Arc::new(FakeTranscoder::killed(kills));
+        let pipeline = room.pipeline(transcoder.clone()).await;
+        assert!(pipeline.work_once().await.unwrap());
+        let row = room.clip(id).await;
+        assert_eq!((row.state, row.error_code), (ClipState::Transcoding, None), "after one");
+        room.settle(&pipeline).await;
+        let row = room.clip(id).await;
+        assert_eq!((row.state, row.error_code.as_deref()), (state, code), "after {kills}");
+        assert_eq!(transcoder.times_made(), [kills.saturating_add(1).min(5)]);
+        assert_eq!(room.read(id, None, "original").await, bytes);
+        room.assert_tidy(&[id]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_clip_that_cannot_be_decoded_keeps_its_original_and_says_why() {
     let room = Room::new().await;
     let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;

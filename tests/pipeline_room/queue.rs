@@ -151,6 +151,32 @@ async fn a_long_job_keeps_its_lease_and_tells_its_progress() {
 }
 
 #[tokio::test]
+async fn no_clip_fails_while_the_service_ends() {
+    for doomed in [FakeTranscoder::gated_and_blind(), FakeTranscoder::gated_and_killed()] {
+        let room = Room::new().await;
+        let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+        let doomed = Arc::new(doomed);
+        let pipeline = room.pipeline(doomed.clone()).await;
+        let shutdown = CancellationToken::new();
+        let run = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { pipeline.run(shutdown).await }
+        });
+        until("the make has begun", async || doomed.at_work() == 1).await;
+        shutdown.cancel();
+        doomed.open(1);
+        run.await.unwrap();
+        let row = room.clip(id).await;
+        assert_eq!((row.state, row.error_code), (ClipState::Transcoding, None));
+        let job = &room.catalog.jobs_of_clip(id).await.unwrap()[0];
+        assert_eq!((job.state, job.attempts), (JobState::Queued, 0));
+        room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+        assert_eq!(room.clip(id).await.state, ClipState::Ready);
+        room.assert_tidy(&[id]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_shutdown_gives_the_lease_back_at_once() {
     let room = Room::new().await;
     let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
