@@ -14,7 +14,7 @@ use crate::model::{ClipId, ClipState, DeviceId, OwnerId, TenantId, UnixMs};
 pub const MAX_CLIP_IDS: usize = 1_000;
 
 const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, state_before, progress, incomplete, error_code, \
-     kek_version, envelope, sealed_summary, sealed_details, sha256_index, held, created_at, updated_at, trashed_at, \
+     kek_version, envelope, sealed_summary, sealed_details, sha256_index, held, created_at, updated_at, mark, trashed_at, \
      erase_at";
 
 /// The state that work goes by: what lies in the trash keeps it in `state_before`.
@@ -72,6 +72,8 @@ pub struct ClipRow {
     pub created_at: UnixMs,
     /// Raised by every write of the row.
     pub updated_at: UnixMs,
+    /// Random, set when the row was made; 0 in rows older than the column.
+    pub mark: i64,
     /// Since when it lies in the trash.
     pub trashed_at: Option<UnixMs>,
     /// When it is erased.
@@ -107,6 +109,8 @@ pub struct ClipsStamp {
     pub count: i64,
     /// Sum of `updated_at`, which every write of a row raises.
     pub sum: i64,
+    /// Sum of `mark`, random for each row: one that went and one that came with the same times are told apart.
+    pub marks: i64,
 }
 
 /// How much an owner keeps.
@@ -181,8 +185,8 @@ impl Catalog {
     /// Tells whether anything about an owner's clips has changed.
     pub async fn clips_stamp(&self, owner: OwnerId) -> Result<ClipsStamp, CatalogError> {
         let row = sqlx::query(
-            "SELECT count(*) AS clips, CAST(coalesce(sum(updated_at), 0) AS BIGINT) AS total FROM clips \
-             WHERE owner_id = $1",
+            "SELECT count(*) AS clips, CAST(coalesce(sum(updated_at), 0) AS BIGINT) AS total, \
+             CAST(coalesce(sum(mark), 0) AS BIGINT) AS marks FROM clips WHERE owner_id = $1",
         )
         .bind(owner.as_bytes().to_vec())
         .fetch_one(self.readers())
@@ -191,6 +195,7 @@ impl Catalog {
         Ok(ClipsStamp {
             count: row.int("clips")?,
             sum: row.int("total")?,
+            marks: row.int("marks")?,
         })
     }
 
@@ -253,13 +258,14 @@ impl Tx {
     pub async fn insert_clip(&mut self, clip: &NewClip) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO clips (id, tenant_id, owner_id, device_id, state, progress, incomplete, held, created_at, \
-             updated_at) VALUES ($1, $2, $3, $4, 'uploading', 0, 0, 0, $5, $5)",
+             updated_at, mark) VALUES ($1, $2, $3, $4, 'uploading', 0, 0, 0, $5, $5, $6)",
         )
         .bind(clip.id.as_bytes().to_vec())
         .bind(clip.tenant.as_bytes().to_vec())
         .bind(clip.owner.as_bytes().to_vec())
         .bind(clip.device.map(|id| id.as_bytes().to_vec()))
         .bind(clip.created_at)
+        .bind(mark(clip.id))
         .execute(self.connection())
         .await?;
         Ok(())
@@ -447,6 +453,12 @@ impl Tx {
 /// `$1` is the time now; a row's time never stands still nor runs back.
 const RAISE: &str = "updated_at = CASE WHEN updated_at >= $1 THEN updated_at + 1 ELSE $1 END";
 
+/// A clip's mark: four of its id's random bytes.
+fn mark(id: ClipId) -> i64 {
+    let [a, b, c, d, ..] = *id.as_bytes();
+    i64::from(u32::from_be_bytes([a, b, c, d]))
+}
+
 fn words(states: &[ClipState]) -> String {
     let mut words = String::from(",");
     for state in states {
@@ -482,6 +494,7 @@ fn clip_row(row: &AnyRow) -> Result<ClipRow, CatalogError> {
         held: row.flag("held")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,
+        mark: row.int("mark")?,
         trashed_at: row.maybe_int("trashed_at")?,
         erase_at: row.maybe_int("erase_at")?,
     })

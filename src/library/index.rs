@@ -41,6 +41,7 @@ pub(super) struct Entry {
     pub device: Option<DeviceId>,
     pub shelf: Shelf,
     updated_at: UnixMs,
+    mark: i64,
 }
 
 /// In which list a clip stands.
@@ -96,6 +97,7 @@ impl OwnerIndex {
         self.stamp = ClipsStamp {
             count: i64::try_from(self.entries.len()).unwrap_or(i64::MAX),
             sum: self.entries.iter().map(|entry| entry.updated_at).sum(),
+            marks: self.entries.iter().map(|entry| entry.mark).sum(),
         };
         let mut fresh = fresh;
         wipe(&mut fresh);
@@ -185,6 +187,7 @@ fn entry(vault: &Vault, keys: &OwnerKeys, row: &ClipRow) -> Entry {
         device: row.device,
         shelf: Shelf::of(row.state),
         updated_at: row.updated_at,
+        mark: row.mark,
     }
 }
 

@@ -225,6 +225,31 @@ fn a_list_is_what_a_plain_model_says_whatever_happened_before() {
 }
 
 #[tokio::test]
+async fn a_clip_that_came_with_the_times_of_one_that_went_is_listed() {
+    let house = House::new().await;
+    let owner = house.owner("a@example.org").await;
+    let gone = house.clip(&owner, &Wish::default(), ClipState::Ready, &[]).await;
+    let query = ListQuery {
+        limit: Some(10),
+        ..ListQuery::default()
+    };
+    assert_eq!(pages(&house.library, &owner, &query).await, [gone]);
+    let changed_at = house.catalog.clip_any(gone).await.unwrap().unwrap().updated_at;
+    house.another_library().erase_now(&owner, gone).await.unwrap();
+    let mut tx = house.catalog.begin().await.unwrap();
+    assert!(tx.delete_clip(gone).await.unwrap());
+    tx.commit().await.unwrap();
+    let wish = Wish {
+        received_at: changed_at,
+        ..Wish::default()
+    };
+    let came = house.begun(&owner, &wish).await;
+    let row = house.catalog.clip_any(came).await.unwrap().unwrap();
+    assert_eq!(row.updated_at, changed_at, "one clip, with the very times of the other");
+    assert_eq!(pages(&house.library, &owner, &query).await, [came]);
+}
+
+#[tokio::test]
 async fn many_clips_are_listed_by_pages_newest_first() {
     let house = House::new().await;
     let owner = house.owner("a@example.org").await;
