@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transaction};
 
 use super::CatalogError;
 
@@ -20,6 +20,14 @@ const SQLITE_READERS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a request waits for a connection or for SQLite's write lock before the catalogue counts as down.
 const WAIT: Duration = Duration::from_secs(10);
+/// What every connection to PostgreSQL says before its first statement, whatever the server's own defaults are.
+///
+/// synchronous_commit: an acknowledged offset survives a power cut. lock_timeout: transactions here take some
+/// milliseconds; whoever holds a row for longer hangs, and must not take everybody along. statement_timeout: the longest
+/// statement walks a hundred thousand rows in a second. idle_in_transaction_session_timeout: a transaction may wait for a
+/// root key's service, and a node that fell silent must let go of its rows.
+const POSTGRES_SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '5s'; SET statement_timeout = '30s'; \
+     SET idle_in_transaction_session_timeout = '60s'";
 
 /// Which database.
 #[derive(Debug, Clone)]
@@ -98,12 +106,19 @@ impl Catalog {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self, CatalogError> {
+        // Without the limits: a migration may take long, and it waits for one that another node runs.
+        let connecting = tokio::time::timeout(WAIT, AnyConnection::connect(url)).await;
+        let mut migrating = connecting.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        POSTGRES.run(&mut migrating).await?;
+        migrating.close().await?;
         let pool = AnyPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(WAIT)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(POSTGRES_SESSION).await.map(drop) })
+            })
             .connect(url)
             .await?;
-        POSTGRES.run(&pool).await?;
         Ok(Self {
             writer: pool.clone(),
             readers: pool,
@@ -226,6 +241,25 @@ mod tests {
             matches!(refused, CatalogError::UnknownSchema { version: 9999 }),
             "{refused:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_server_with_careless_defaults_is_told_better() {
+        let postgres = dashvault_test_support::Postgres::shared();
+        let url = postgres.database();
+        let name = url.rsplit('/').next().unwrap();
+        postgres.psql(&url, &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+        let catalog = Catalog::connect(&Config::Postgres { url }).await.unwrap();
+        for (setting, value) in [
+            ("synchronous_commit", "on"),
+            ("lock_timeout", "5s"),
+            ("statement_timeout", "30s"),
+            ("idle_in_transaction_session_timeout", "1min"),
+        ] {
+            let shown = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(format!("SHOW {setting}")));
+            assert_eq!(shown.fetch_one(catalog.readers()).await.unwrap(), value, "{setting}");
+        }
+        catalog.close().await;
     }
 
     #[tokio::test]

@@ -10,6 +10,10 @@ pub enum CatalogError {
     /// The database does not answer; try again later.
     #[error("the catalogue does not answer")]
     Unavailable(#[source] sqlx::Error),
+    /// Another transaction stood in the way for too long, or each waited for the other's rows: nothing was written, the
+    /// same again may succeed at once. It is about the rows that were asked for, not about the database.
+    #[error("other transactions were in the way")]
+    Contended(#[source] sqlx::Error),
     /// No room on the database's disk.
     #[error("the catalogue's disk is full")]
     Full(#[source] sqlx::Error),
@@ -50,7 +54,7 @@ impl CatalogError {
     /// What it means to whoever asked.
     pub fn trouble(&self) -> Trouble {
         match self {
-            Self::Unavailable(_) => Trouble::Unavailable,
+            Self::Unavailable(_) | Self::Contended(_) => Trouble::Unavailable,
             Self::Full(_) => Trouble::Full,
             Self::BadRow { .. } => Trouble::Damaged,
             _ => Trouble::Defect,
@@ -75,9 +79,11 @@ impl From<sqlx::Error> for CatalogError {
         match code.as_str() {
             // SQLITE_FULL; PostgreSQL disk_full, out of memory.
             "13" | "53100" | "53200" => Self::Full(error),
-            // SQLITE_BUSY, LOCKED, IOERR, CANTOPEN and their extended forms; PostgreSQL shutdown, too many connections,
-            // serialization failure, deadlock.
-            "5" | "6" | "10" | "14" | "57P01" | "57P02" | "57P03" | "53300" | "40001" | "40P01" => {
+            // PostgreSQL serialization failure, deadlock, lock_timeout.
+            "40001" | "40P01" | "55P03" => Self::Contended(error),
+            // SQLITE_BUSY, LOCKED, IOERR, CANTOPEN and their extended forms; PostgreSQL shutdown, statement_timeout (or a
+            // person who ended the statement), a transaction that stood idle, too many connections.
+            "5" | "6" | "10" | "14" | "57P01" | "57P02" | "57P03" | "57014" | "25P03" | "53300" => {
                 Self::Unavailable(error)
             }
             _ if db.kind() == ErrorKind::UniqueViolation => Self::Exists(error),

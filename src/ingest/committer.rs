@@ -16,6 +16,9 @@ use crate::model::{ClipId, ClipState, Clock, JobId, JobKind, ObjectId, Trouble, 
 
 /// Orders of one transaction: enough that a sync is shared by all who wait, few enough that it stays short.
 const MAX_BATCH: usize = 64;
+/// Orders of a spoilt batch that may each wait for somebody else's row. After so many the rest are told to come again:
+/// each wait takes the catalogue's whole patience, and all the queue waits with it.
+const MAX_CONTENDED: usize = 3;
 /// Orders that wait; each is from one request, and a request that cannot hand its order over waits.
 const QUEUE: usize = 1024;
 
@@ -62,6 +65,8 @@ struct Spoilt {
     cause: Arc<dyn Error + Send + Sync>,
     /// The fault lies in one order, not in what all of them need.
     of_one: bool,
+    /// Another transaction had the order's rows.
+    contended: bool,
 }
 
 /// A sweep took the intent of a piece before the piece was committed.
@@ -106,15 +111,29 @@ impl Rows {
                         let _ = answer.send(Err(spoilt.clone()));
                     }
                 }
-                Err(_) => {
-                    for one in batch.drain(..) {
-                        let one = [one];
-                        let done = self.commit(&one).await;
-                        let [Waiting { answer, .. }] = one;
-                        let _ = answer.send(done.map(|mut done| done.remove(0)));
-                    }
+                Err(_) => self.commit_each(&mut batch).await,
+            }
+        }
+    }
+
+    async fn commit_each(&self, batch: &mut Vec<Waiting>) {
+        let mut contended = 0;
+        let mut given_up: Option<Spoilt> = None;
+        for one in batch.drain(..) {
+            let one = [one];
+            let done = match &given_up {
+                Some(spoilt) => Err(spoilt.clone()),
+                None => self.commit(&one).await,
+            };
+            if let Err(spoilt) = &done {
+                contended += usize::from(spoilt.contended);
+                // Nor does it help to ask a database again that went away meanwhile.
+                if contended >= MAX_CONTENDED || !spoilt.of_one {
+                    given_up.get_or_insert(spoilt.clone());
                 }
             }
+            let [Waiting { answer, .. }] = one;
+            let _ = answer.send(done.map(|mut done| done.remove(0)));
         }
     }
 
@@ -210,25 +229,29 @@ impl Order {
 }
 
 impl Spoilt {
-    fn new(trouble: Trouble, cause: impl Error + Send + Sync + 'static) -> Self {
+    fn new(trouble: Trouble, contended: bool, cause: impl Error + Send + Sync + 'static) -> Self {
         Self {
             trouble,
             cause: Arc::new(cause),
             // A database that is away or full fails each order alike: trying them one by one would keep all waiting.
-            of_one: !matches!(trouble, Trouble::Unavailable | Trouble::Full),
+            of_one: contended || !matches!(trouble, Trouble::Unavailable | Trouble::Full),
+            contended,
         }
     }
 }
 
 impl From<CatalogError> for Spoilt {
     fn from(error: CatalogError) -> Self {
-        Self::new(error.trouble(), error)
+        Self::new(error.trouble(), matches!(error, CatalogError::Contended(_)), error)
     }
 }
 
 impl From<CompleteError> for Spoilt {
     fn from(error: CompleteError) -> Self {
-        Self::new(error.trouble(), error)
+        let (CompleteError::Catalog(catalog) | CompleteError::Audit(AuditError::Catalog(catalog))) = &error else {
+            return Self::new(error.trouble(), false, error);
+        };
+        Self::new(catalog.trouble(), matches!(catalog, CatalogError::Contended(_)), error)
     }
 }
 
@@ -239,6 +262,7 @@ impl From<LeaseLost> for Spoilt {
             trouble: Trouble::Unavailable,
             cause: Arc::new(error),
             of_one: true,
+            contended: false,
         }
     }
 }

@@ -92,7 +92,7 @@ impl VaultError {
 impl From<CatalogError> for VaultError {
     fn from(error: CatalogError) -> Self {
         match error {
-            CatalogError::Unavailable(_) => Self::Unavailable(error.into()),
+            CatalogError::Unavailable(_) | CatalogError::Contended(_) => Self::Unavailable(error.into()),
             CatalogError::Full(_) => Self::Full(error.into()),
             _ => Self::Refused(error.into()),
         }

@@ -4,6 +4,7 @@ use dashvault::catalog::{Catalog, Config};
 use dashvault_test_support::{Postgres, Scratch};
 
 mod clips;
+mod contention;
 mod credentials;
 mod devices;
 mod events;

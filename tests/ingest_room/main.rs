@@ -1,5 +1,6 @@
-//! Ingest as a room: memory store, SQLite, a clock that stands still.
+//! Ingest as a room: memory store, SQLite (PostgreSQL where rows are fought over), a clock that stands still.
 
+mod contention;
 mod cuts;
 mod ends;
 mod refusals;

@@ -17,7 +17,7 @@ use dashvault::vault::{self, PieceRef, Vault};
 use dashvault_keys::digest;
 use dashvault_keys::provider::Keyring;
 use dashvault_keys::token::{DeviceClaims, DeviceKey, sign_device_token, sign_pairing_proof};
-use dashvault_test_support::Scratch;
+use dashvault_test_support::{Postgres, Scratch};
 use futures_util::{Stream, StreamExt as _, stream};
 use object_store::memory::InMemory;
 use tokio::sync::mpsc;
@@ -48,12 +48,26 @@ impl Room {
 
     pub async fn with(config: Config) -> Self {
         let scratch = Scratch::new("ingest");
-        let keyring = scratch.path().join("keyring");
-        Keyring::create(&keyring).expect("a keyring");
         let sqlite = catalog::Config::Sqlite {
             dir: scratch.path().join("catalogue"),
         };
-        let catalog = Catalog::connect(&sqlite).await.expect("a catalogue");
+        Self::over(scratch, config, sqlite).await
+    }
+
+    pub async fn on_postgres() -> Self {
+        let url = Postgres::shared().database();
+        Self::over(
+            Scratch::new("ingest"),
+            Config::default(),
+            catalog::Config::Postgres { url },
+        )
+        .await
+    }
+
+    async fn over(scratch: Scratch, config: Config, database: catalog::Config) -> Self {
+        let keyring = scratch.path().join("keyring");
+        Keyring::create(&keyring).expect("a keyring");
+        let catalog = Catalog::connect(&database).await.expect("a catalogue");
         let (weather, staging) = (Arc::new(Weather::default()), Arc::new(InMemory::new()));
         let clock = Arc::new(FixedClock::at(START_MS));
         let (vault, audit, access) = open(&keyring, &catalog, &staging, &weather, &clock).await;
