@@ -387,6 +387,21 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Takes the way back from a clip whose days in the trash are over at `now`; the state becomes erasing. False when it was
+    /// restored or held meanwhile, or is not due.
+    pub async fn begin_due_erasure(&mut self, id: ClipId, now: UnixMs) -> Result<bool, CatalogError> {
+        let text = format!(
+            "UPDATE clips SET state = 'erasing', state_before = NULL, progress = 0, {RAISE} \
+             WHERE id = $2 AND state = 'trashed' AND held = 0 AND erase_at <= $1"
+        );
+        let done = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(now)
+            .bind(id.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Destroys a clip's wrapped key and all that is sealed about it; the state becomes erasing. Repeating it does no
     /// harm. False when the clip is held or not there. [`Catalog::checkpoint`] after the commit takes the old values
     /// out of SQLite's log.

@@ -32,8 +32,9 @@ impl Library {
 
     /// Takes a clip out of the trash; [`LibraryError::WrongState`] when it is not in it, or its time there is over.
     pub async fn restore(&self, session: &OwnerSession, clip: ClipId) -> Result<Option<ClipView>, LibraryError> {
-        let now = self.inner.vault.clock().now_ms();
         let mut tx = self.inner.catalog.begin().await?;
+        // Once the transaction has begun: on SQLite that may take seconds, and the last of them may be the clip's own.
+        let now = self.inner.vault.clock().now_ms();
         if tx.restore_clip(session.owner(), clip, now).await? {
             self.record(&mut tx, session, EventKind::ClipRestored, clip).await?;
             tx.commit().await?;
@@ -57,7 +58,8 @@ impl Library {
         if row.held {
             return Err(LibraryError::Held { clip });
         }
-        if row.state != ClipState::Erasing {
+        // The sweep takes the way back and leaves the key to the job; "now" does not wait for it.
+        if row.state != ClipState::Erasing || row.envelope.is_some() {
             let mut tx = self.inner.catalog.begin().await?;
             // Jobs before clips, as every job locks them.
             tx.queue_erasure(&NewJob {

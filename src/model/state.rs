@@ -62,7 +62,7 @@ states! {
         Failed = "failed",
         /// In the trash until `erase_at`.
         Trashed = "trashed",
-        /// Its keys are destroyed; its objects are being removed.
+        /// There is no way back: its keys are destroyed or about to be, its objects are being removed.
         Erasing = "erasing",
     }
 

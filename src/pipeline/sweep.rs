@@ -29,9 +29,11 @@ impl Inner {
         Ok(())
     }
 
+    /// The way back ends in the transaction that queues the erasure: a clip is restored before it or not at all.
     async fn queue_due_trash(&self, now: UnixMs) -> Result<(), PipelineError> {
         for clip in self.catalog.clips_to_erase(now, i64::from(BATCH)).await? {
             let mut tx = self.catalog.begin().await?;
+            // Jobs before clips, as every job locks them.
             tx.queue_erasure(&NewJob {
                 id: JobId::random(),
                 tenant: clip.tenant,
@@ -42,7 +44,9 @@ impl Inner {
                 run_after: now,
             })
             .await?;
-            tx.commit().await?;
+            if tx.begin_due_erasure(clip.id, now).await? {
+                tx.commit().await?;
+            }
         }
         Ok(())
     }

@@ -70,6 +70,42 @@ async fn after_seven_days_there_is_no_way_back() {
 }
 
 #[tokio::test]
+async fn a_restore_that_waited_over_the_end_of_the_seven_days_is_too_late() {
+    let house = House::new().await;
+    let owner = house.owner("a@example.org").await;
+    let id = house.clip(&owner, &Wish::default(), ClipState::Ready, &[]).await;
+    house.library.trash(&owner, id).await.unwrap();
+    house.clock.advance(TRASH_MS - 1);
+    let busy = house.catalog.begin().await.unwrap();
+    let time_passes = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        house.clock.advance(1);
+        busy.rollback().await.unwrap();
+    };
+    let (restored, ()) = tokio::join!(house.library.restore(&owner, id), time_passes);
+    assert!(
+        matches!(restored, Err(LibraryError::WrongState { clip, .. }) if clip == id),
+        "{restored:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_clip_whose_erasure_the_sweep_has_queued_loses_its_key_at_once_when_it_is_asked_for() {
+    let house = House::new().await;
+    let owner = house.owner("a@example.org").await;
+    let id = house
+        .clip(&owner, &Wish::default(), ClipState::Ready, &[ORIGINAL])
+        .await;
+    house.library.trash(&owner, id).await.unwrap();
+    let mut tx = house.catalog.begin().await.unwrap();
+    assert!(tx.begin_due_erasure(id, NOW + TRASH_MS).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(house.catalog.clip_any(id).await.unwrap().unwrap().envelope.is_some());
+    house.library.erase_now(&owner, id).await.unwrap();
+    assert!(house.catalog.clip_any(id).await.unwrap().unwrap().envelope.is_none());
+}
+
+#[tokio::test]
 async fn a_held_clip_is_neither_trashed_nor_erased() {
     let house = House::new().await;
     let owner = house.owner("a@example.org").await;

@@ -84,10 +84,18 @@ async fn the_sweep_erases_trash_that_is_due_and_no_other() {
         assert!(tx.trash_clip(room.owner, id, now, now + days * DAY_MS).await.unwrap());
     }
     tx.commit().await.unwrap();
+    let a_moment_before = now + DAY_MS - 1;
     room.clock.advance(DAY_MS);
     for _ in 0..2 {
         pipeline.sweep().await.unwrap();
     }
+    let mut tx = room.catalog.begin().await.unwrap();
+    assert!(
+        !tx.restore_clip(room.owner, clips[0], a_moment_before).await.unwrap(),
+        "a slow request for the way back came too late: the erasure is queued"
+    );
+    tx.rollback().await.unwrap();
+    assert_eq!(room.clip(clips[0]).await.state, ClipState::Erasing);
     assert_eq!(
         room.catalog.count_jobs(JobState::Queued).await.unwrap(),
         1,
