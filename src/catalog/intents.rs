@@ -60,13 +60,54 @@ impl FromStr for IntentLocation {
     }
 }
 
-impl Catalog {
-    /// At most `limit` intents whose lease has ended at `now`, oldest first.
-    pub async fn ended_intents(&self, now: UnixMs, limit: u32) -> Result<Vec<IntentRow>, CatalogError> {
-        let rows = sqlx::query(
-            "SELECT object_id, location, holder_id, multipart_id, lease_until FROM intents \
-             WHERE lease_until <= $1 ORDER BY lease_until, object_id LIMIT $2",
+/// A query of this table; `concat!` keeps every text constant.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT object_id, location, holder_id, multipart_id, lease_until FROM intents ",
+            $rest
         )
+    };
+}
+
+impl Catalog {
+    /// At most `limit` intents whose lease has ended at `now` and that no sweep has taken, oldest first.
+    pub async fn ended_intents(&self, now: UnixMs, limit: u32) -> Result<Vec<IntentRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE lease_until > $1 AND lease_until <= $2 ORDER BY lease_until, object_id LIMIT $3"
+        ))
+        .bind(SWEPT)
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// At most `limit` intents that a sweep has taken and not ended, by their ids, from the first after `after`.
+    pub async fn swept_intents(&self, after: Option<ObjectId>, limit: u32) -> Result<Vec<IntentRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE lease_until = $1 AND object_id > $2 ORDER BY object_id LIMIT $3"
+        ))
+        .bind(SWEPT)
+        .bind(after.map_or_else(Vec::new, |object| object.as_bytes().to_vec()))
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// At most `limit` intents of one holder whose lease has ended at `now`, those that a sweep has taken first.
+    pub async fn ended_intents_of(
+        &self,
+        holder: &[u8; 16],
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<IntentRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE holder_id = $1 AND lease_until <= $2 ORDER BY lease_until, object_id LIMIT $3"
+        ))
+        .bind(holder.to_vec())
         .bind(now)
         .bind(i64::from(limit))
         .fetch_all(self.readers())
@@ -76,12 +117,10 @@ impl Catalog {
 
     /// One intent.
     pub async fn intent(&self, object: ObjectId) -> Result<Option<IntentRow>, CatalogError> {
-        let row = sqlx::query(
-            "SELECT object_id, location, holder_id, multipart_id, lease_until FROM intents WHERE object_id = $1",
-        )
-        .bind(object.as_bytes().to_vec())
-        .fetch_optional(self.readers())
-        .await?;
+        let row = sqlx::query(select!("WHERE object_id = $1"))
+            .bind(object.as_bytes().to_vec())
+            .fetch_optional(self.readers())
+            .await?;
         row.as_ref().map(read).transpose()
     }
 }

@@ -66,13 +66,17 @@ impl Inner {
         let mut tx = self.begin_held(held).await?;
         tx.erase_upload(clip, now).await?;
         tx.end_intents(clip.as_bytes(), now - 1).await?;
-        for job in jobs {
+        for job in &jobs {
             tx.end_intents(job.id.as_bytes(), now - 1).await?;
         }
         tx.commit().await?;
         self.release_pieces(held, clip).await?;
-        // A store that is down leaves them to the next attempt or the next sweep; their intents stay until then.
-        self.vault.sweep_intents(now).await?;
+        // What is the clip's own has to go before its rows do, and nothing else is waited for. A store that is down leaves it
+        // to the next attempt or the next sweep; the intents stay until then.
+        let now = self.clock.now_ms();
+        for holder in std::iter::once(clip.as_bytes()).chain(jobs.iter().map(|job| job.id.as_bytes())) {
+            self.vault.sweep_intents_of(holder, now).await?;
+        }
         Ok(())
     }
 

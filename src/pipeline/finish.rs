@@ -65,7 +65,7 @@ impl Inner {
         let left = tx.end_intents(held.row.id.as_bytes(), now - 1).await?;
         tx.commit().await?;
         if left > 0 {
-            self.sweep_intents().await;
+            self.sweep_intents_of(held.row.id.as_bytes()).await;
         }
         Ok(started)
     }

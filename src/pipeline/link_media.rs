@@ -84,7 +84,7 @@ impl Inner {
         let left = tx.end_intents(held.row.id.as_bytes(), self.clock.now_ms() - 1).await?;
         tx.commit().await?;
         if left > 0 {
-            self.sweep_intents().await;
+            self.sweep_intents_of(held.row.id.as_bytes()).await;
         }
         Ok(())
     }

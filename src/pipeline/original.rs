@@ -121,7 +121,7 @@ impl Inner {
             if released == 0 {
                 return Ok(());
             }
-            self.sweep_intents().await;
+            self.sweep_intents_of(upload.as_bytes()).await;
         }
     }
 

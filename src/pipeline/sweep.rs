@@ -57,9 +57,9 @@ impl Inner {
         Ok(tx.commit().await?)
     }
 
-    /// Removes what intents with an ended lease have left, if the store is there; else the next sweep does.
-    pub(super) async fn sweep_intents(&self) {
-        if let Err(error) = self.vault.sweep_intents(self.clock.now_ms()).await {
+    /// Removes what one holder's intents with an ended lease have left, if the store is there; else the next sweep does.
+    pub(super) async fn sweep_intents_of(&self, holder: &[u8; 16]) {
+        if let Err(error) = self.vault.sweep_intents_of(holder, self.clock.now_ms()).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "leftovers wait for the next sweep"

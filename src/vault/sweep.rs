@@ -10,42 +10,99 @@ use crate::store::{Location, StoreError};
 
 /// Intents taken in one transaction.
 const BATCH: u32 = 200;
+/// Objects in a row of which the store tells nothing before it is asked whether it is there at all: each may take all the time
+/// that the store's client is patient.
+const MAX_SILENCES: u32 = 3;
+
+/// What a walk has come to.
+#[derive(Default)]
+struct Walk {
+    removed: u64,
+    /// The first failure; a later one is likely to be the same.
+    failed: Option<StoreError>,
+    silences: u32,
+    /// The store is away: the rest would fail too.
+    over: bool,
+}
+
+impl Walk {
+    fn end(self) -> Result<u64, VaultError> {
+        match self.failed {
+            Some(error) => Err(error.into()),
+            None => Ok(self.removed),
+        }
+    }
+}
 
 impl Vault {
     /// Removes what unpublished objects left whose lease has ended at `now`, and nothing else; how many there were.
+    ///
+    /// What fails stays taken for the next sweep and does not stop the others. Those that no sweep has tried yet come first,
+    /// so that one which always fails is not in their way.
     pub async fn sweep_intents(&self, now: UnixMs) -> Result<u64, VaultError> {
-        let mut removed = 0;
+        let mut walk = Walk::default();
+        let mut whole = true;
+        // Every turn takes what it lists, so that the next one lists others.
+        while whole && !walk.over {
+            let ended = self.inner.catalog.ended_intents(now, BATCH).await?;
+            whole = ended.len() == BATCH as usize;
+            self.remove_taken(ended, now, &mut walk).await?;
+        }
+        // What has just failed here would fail again.
+        let (mut whole, mut after) = (walk.failed.is_none(), None);
+        while whole && !walk.over {
+            let swept = self.inner.catalog.swept_intents(after, BATCH).await?;
+            whole = swept.len() == BATCH as usize;
+            after = swept.last().map(|intent| intent.object);
+            self.remove_taken(swept, now, &mut walk).await?;
+        }
+        walk.end()
+    }
+
+    /// As [`Vault::sweep_intents`], of one holder alone and until nothing of it is left: whatever others left behind, and
+    /// whatever stops its removal, is not in the way.
+    pub async fn sweep_intents_of(&self, holder: &[u8; 16], now: UnixMs) -> Result<u64, VaultError> {
+        let mut walk = Walk::default();
         loop {
-            let ended = self.take_ended(now).await?;
-            let mut gone = Vec::new();
-            let mut failed = None;
-            for intent in &ended {
-                match self.remove_unpublished(intent).await {
-                    Ok(()) => gone.push(intent.object),
-                    Err(error) => {
-                        // A store that is down fails for the rest too; another failure is this object's own.
-                        let down = matches!(error, StoreError::Unavailable(_));
-                        failed.get_or_insert(error);
-                        if down {
-                            break;
-                        }
-                    }
-                }
-            }
-            removed += gone.len() as u64;
-            self.drop_swept(&gone).await?;
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
-            if ended.len() < BATCH as usize {
-                return Ok(removed);
+            let ended = self.inner.catalog.ended_intents_of(holder, now, BATCH).await?;
+            let whole = ended.len() == BATCH as usize;
+            self.remove_taken(ended, now, &mut walk).await?;
+            if !whole || walk.failed.is_some() {
+                return walk.end();
             }
         }
     }
 
-    /// Ended intents, taken: from here on nobody publishes their objects.
-    async fn take_ended(&self, now: UnixMs) -> Result<Vec<IntentRow>, VaultError> {
-        let ended = self.inner.catalog.ended_intents(now, BATCH).await?;
+    /// Takes intents, so that from here on nobody publishes their objects, and removes the objects and then the rows.
+    async fn remove_taken(&self, ended: Vec<IntentRow>, now: UnixMs, walk: &mut Walk) -> Result<(), VaultError> {
+        let mut gone = Vec::new();
+        for intent in self.take_ended(ended, now).await? {
+            match self.remove_unpublished(&intent).await {
+                Ok(()) => {
+                    walk.silences = 0;
+                    gone.push(intent.object);
+                }
+                Err(error) => {
+                    walk.silences = match error {
+                        StoreError::Unavailable(_) => walk.silences + 1,
+                        _ => 0,
+                    };
+                    walk.failed.get_or_insert(error);
+                    if walk.silences == MAX_SILENCES {
+                        walk.silences = 0;
+                        walk.over = self.inner.store.ping().await.is_err();
+                    }
+                    if walk.over {
+                        break;
+                    }
+                }
+            }
+        }
+        walk.removed += gone.len() as u64;
+        self.drop_swept(&gone).await
+    }
+
+    async fn take_ended(&self, ended: Vec<IntentRow>, now: UnixMs) -> Result<Vec<IntentRow>, VaultError> {
         if ended.is_empty() {
             return Ok(ended);
         }

@@ -69,6 +69,14 @@ async fn a_holder_moves_the_leases_of_its_own_intents() {
         );
         assert_eq!(in_tx!(catalog, tx => tx.extend_intents(&HOLDER, 300)), 1);
         assert_eq!(ended(&catalog, 299).await, [other]);
+        let of = async |holder, now| catalog.ended_intents_of(holder, now, 10).await.unwrap().len();
+        assert_eq!((of(&HOLDER, 299).await, of(&HOLDER, 300).await), (0, 1));
+        assert!(in_tx!(catalog, tx => tx.take_ended_intent(other, 299)).is_some());
+        assert_eq!(
+            of(&[6; 16], 1).await,
+            1,
+            "those that a sweep has taken are the holder's too"
+        );
         assert_eq!(in_tx!(catalog, tx => tx.end_intents(&HOLDER, 50)), 1);
         assert_eq!(ended(&catalog, 50).await, [mine]);
     })
@@ -91,9 +99,18 @@ async fn an_intent_is_taken_only_after_its_end_and_then_nothing_else_holds_it() 
             "it could be published"
         );
         // A sweep that was interrupted begins again with it.
-        assert_eq!(ended(&catalog, 1).await, [object]);
+        let swept = async |after| {
+            let rows = catalog.swept_intents(after, 10).await.unwrap();
+            rows.iter().map(|row| row.object).collect::<Vec<_>>()
+        };
+        assert!(
+            ended(&catalog, 1_000).await.is_empty(),
+            "it is no longer new to a sweep"
+        );
+        assert_eq!((swept(None).await, swept(Some(object)).await), (vec![object], vec![]));
         assert!(in_tx!(catalog, tx => tx.take_ended_intent(object, 1)).is_some());
         in_tx!(catalog, tx => tx.drop_swept_intent(object));
+        assert!(swept(None).await.is_empty());
         assert_eq!(catalog.intent(object).await.unwrap(), None);
     })
     .await;

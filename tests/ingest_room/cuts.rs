@@ -186,6 +186,7 @@ async fn many_small_bodies_share_one_key_and_leave_no_intent_when_complete() {
         .await
         .unwrap();
     assert!(room.catalog.ended_intents(i64::MAX, 100).await.unwrap().is_empty());
+    assert!(room.catalog.swept_intents(None, 100).await.unwrap().is_empty());
     assert!(room.received(id).await == bytes, "the sweep took a piece that counts");
 }
 

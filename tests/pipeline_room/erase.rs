@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dashvault::model::{ClipState, Clock as _, EventKind, JobId, JobKind, JobState, UploadState};
+use dashvault::model::{ClipId, ClipState, Clock as _, EventKind, JobId, JobKind, JobState, UploadState};
 use dashvault::vault::UploadMetadata;
 
 use crate::fake::{FakeTranscoder, VIDEO};
@@ -106,6 +106,41 @@ async fn the_sweep_erases_trash_that_is_due_and_no_other() {
     assert_eq!(room.clip(clips[1]).await.state, ClipState::Trashed);
     assert_eq!(room.clip(clips[2]).await.state, ClipState::Ready);
     room.assert_tidy(&clips).await;
+}
+
+#[tokio::test]
+async fn an_erasure_does_not_wait_for_what_others_left_and_cannot_be_removed() {
+    let room = Room::new().await;
+    let gone = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    let of_another = ClipId::random();
+    let left = room.vault.reserve_pieces(of_another, 1, room.clock.now_ms()).await;
+    room.faults.stick(left.unwrap()[0]);
+    room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
+    assert!(pipeline.work_once().await.unwrap());
+    assert!(room.catalog.clip_any(gone).await.unwrap().is_none(), "erased at once");
+    assert!(pipeline.sweep().await.is_err(), "the sweep tells of it");
+    room.faults.unstick();
+    room.settle(&pipeline).await;
+    room.assert_tidy(&[]).await;
+}
+
+#[tokio::test]
+async fn an_erasure_waits_for_its_own_leftovers() {
+    let room = Room::new().await;
+    let gone = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    let left = room.vault.reserve_pieces(gone, 1, room.clock.now_ms() + LEASE_MS).await;
+    room.faults.stick(left.unwrap()[0]);
+    room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
+    assert!(pipeline.work_once().await.unwrap());
+    assert_eq!(room.clip(gone).await.state, ClipState::Erasing, "not told as erased");
+    room.faults.unstick();
+    room.settle(&pipeline).await;
+    assert!(room.catalog.clip_any(gone).await.unwrap().is_none());
+    room.assert_tidy(&[]).await;
 }
 
 #[tokio::test]

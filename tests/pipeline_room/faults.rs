@@ -43,6 +43,8 @@ pub struct Faults {
     fault: std::sync::Mutex<Option<Fault>>,
     dead: AtomicBool,
     died: Notify,
+    /// Objects that cannot be removed, by their names.
+    stuck: std::sync::Mutex<HashSet<String>>,
     /// Uploads in parts that hold bytes and were neither completed nor aborted.
     open_parts: std::sync::Mutex<HashSet<MultipartId>>,
 }
@@ -53,6 +55,16 @@ impl Faults {
         self.done.store(0, Ordering::SeqCst);
         self.strikes_at.store(at, Ordering::SeqCst);
         *self.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// From now on this object cannot be removed.
+    pub fn stick(&self, name: impl ToString) {
+        self.stuck.lock().unwrap().insert(name.to_string());
+    }
+
+    /// Every object can be removed again.
+    pub fn unstick(&self) {
+        self.stuck.lock().unwrap().clear();
     }
 
     /// Every operation works again; whether the fault had struck.
@@ -169,6 +181,10 @@ impl ObjectStore for FaultyStore {
                 let (inner, faults) = (inner.clone(), faults.clone());
                 async move {
                     let location = location?;
+                    let name = location.filename().unwrap_or_default();
+                    if faults.stuck.lock().unwrap().contains(name) {
+                        return Err(failure());
+                    }
                     faults.pass(inner.delete(&location)).await?;
                     Ok(location)
                 }

@@ -306,7 +306,8 @@ impl Room {
         assert_eq!(names(&self.data).await, rows, "the data bucket and the rows differ");
         assert_eq!(names(&self.staging).await, BTreeSet::new(), "staging is not empty");
         let intents = self.catalog.ended_intents(i64::MAX, 10).await.unwrap();
-        assert_eq!(intents, [], "intents are left");
+        let swept = self.catalog.swept_intents(None, 10).await.unwrap();
+        assert_eq!((intents, swept), (vec![], vec![]), "intents are left");
         assert_eq!(self.faults.half_uploads(), 0, "uploads in parts are left");
     }
 }

@@ -88,6 +88,31 @@ async fn a_sweep_that_the_store_interrupts_keeps_its_hold_and_goes_on_later() {
 }
 
 #[tokio::test]
+async fn objects_that_cannot_be_removed_are_not_in_the_way_of_others() {
+    let room = Room::new().await;
+    let keys = room.new_clip("anna").await;
+    // More than the store may be silent about in a row.
+    let mut stuck = Vec::new();
+    for _ in 0..5 {
+        stuck.push(room.sealed(&keys, "original", b"bytes").await.id.to_string());
+    }
+    let names = stuck.clone();
+    room.data.fail(move |operation| {
+        let stuck = names.iter().any(|name| operation.path.ends_with(name));
+        (operation.name == "delete" && stuck).then_some(Fault::Down)
+    });
+    let later = NOW + 10 * MINUTE;
+    for _ in 0..3 {
+        room.sealed(&keys, "original", b"others").await;
+        room.vault.sweep_intents(later).await.unwrap_err();
+        assert_eq!(room.data.names().await.len(), stuck.len());
+    }
+    room.data.heal();
+    assert_eq!(room.vault.sweep_intents(later).await.unwrap(), 5);
+    assert!(room.data.names().await.is_empty());
+}
+
+#[tokio::test]
 async fn an_upload_in_parts_of_a_killed_process_is_ended() {
     let room = Room::new().await;
     let keys = room.new_clip("anna").await;
