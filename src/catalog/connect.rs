@@ -1,11 +1,13 @@
 //! Opens the database and hands out readers and write transactions.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 
 use super::CatalogError;
 
@@ -20,6 +22,13 @@ const SQLITE_READERS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a request waits for a connection or for SQLite's write lock before the catalogue counts as down.
 const WAIT: Duration = Duration::from_secs(10);
+/// The same for SQLite's own lock, which other processes take too.
+const PATIENCE: &str = "PRAGMA busy_timeout = 10000";
+/// A read takes milliseconds; whoever reads for longer than this is a backup or a person.
+const SHORT_PATIENCE: &str = "PRAGMA busy_timeout = 300";
+/// Checkpoints in a row before the log is left to the sweep, and the pause between them, in which writers have their turn.
+const CHECKPOINTS: u32 = 4;
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_millis(200);
 /// What every connection to PostgreSQL says before its first statement, whatever the server's own defaults are.
 ///
 /// synchronous_commit: an acknowledged offset survives a power cut. lock_timeout: transactions here take some
@@ -60,6 +69,9 @@ pub struct Catalog {
     writer: AnyPool,
     readers: AnyPool,
     sqlite: bool,
+    /// Destroyed values may still stand in SQLite's log: so after every start, as the last process may have died before it
+    /// emptied the log.
+    log_owed: Arc<AtomicBool>,
 }
 
 /// A write transaction; rolled back when dropped without [`Tx::commit`].
@@ -102,6 +114,7 @@ impl Catalog {
             writer,
             readers,
             sqlite: true,
+            log_owed: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -123,6 +136,7 @@ impl Catalog {
             writer: pool.clone(),
             readers: pool,
             sqlite: false,
+            log_owed: Arc::default(),
         })
     }
 
@@ -142,14 +156,38 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes destroyed values leave the write-ahead log too (SQLite; PostgreSQL does so at its next vacuum).
-    pub async fn checkpoint(&self) -> Result<(), CatalogError> {
-        if self.sqlite {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .execute(&self.writer)
-                .await?;
+    /// Makes destroyed values leave the write-ahead log too (SQLite; PostgreSQL does so at its next vacuum). False when
+    /// others read from the log all the while: that is logged, and [`Catalog::checkpoint_if_owed`] makes up for it.
+    pub async fn checkpoint(&self) -> Result<bool, CatalogError> {
+        if !self.sqlite {
+            return Ok(true);
         }
-        Ok(())
+        self.log_owed.store(true, Ordering::SeqCst);
+        for attempt in 0..CHECKPOINTS {
+            if attempt > 0 {
+                tokio::time::sleep(BETWEEN_CHECKPOINTS).await;
+            }
+            let (writer, owed) = (self.writer.clone(), self.log_owed.clone());
+            // A task of its own: it ends with the connection as it was, also when its caller is gone.
+            let emptied = tokio::spawn(async move { empty_log(&writer, &owed).await });
+            if emptied.await.map_err(|_| sqlx::Error::WorkerCrashed)?? {
+                return Ok(true);
+            }
+        }
+        tracing::warn!(
+            "destroyed values may still stand in the database's log, because another process reads from it; the sweep \
+             empties it as soon as that process lets go"
+        );
+        Ok(false)
+    }
+
+    /// Empties the log if a [`Catalog::checkpoint`] could not, or if it was never emptied since the start. For the sweep.
+    pub async fn checkpoint_if_owed(&self) -> Result<bool, CatalogError> {
+        if self.log_owed.load(Ordering::SeqCst) {
+            self.checkpoint().await
+        } else {
+            Ok(true)
+        }
     }
 
     /// Closes every connection; later calls fail as unavailable.
@@ -179,11 +217,30 @@ impl Tx {
     }
 }
 
+/// One checkpoint; whether nothing is left in the log. While it waits for readers it keeps other writers out, so it waits
+/// for a moment only.
+async fn empty_log(writer: &AnyPool, owed: &AtomicBool) -> Result<bool, sqlx::Error> {
+    let mut connection = writer.acquire().await?;
+    connection.execute(SHORT_PATIENCE).await?;
+    let told = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(&mut *connection)
+        .await;
+    connection.execute(PATIENCE).await?;
+    // The row tells whether it was kept from its work, which is no error.
+    let busy: i64 = told?.try_get(0)?;
+    // As long as the one writer is here, nobody can have added what this checkpoint did not see.
+    if busy == 0 {
+        owed.store(false, Ordering::SeqCst);
+    }
+    Ok(busy == 0)
+}
+
 async fn set_up_sqlite(connection: &mut AnyConnection, read_only: bool) -> Result<(), sqlx::Error> {
+    connection.execute(PATIENCE).await?;
     // FULL: an acknowledged offset survives a power cut. secure_delete: destroyed wraps are overwritten.
     connection
         .execute(
-            "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
         )
         .await?;

@@ -91,6 +91,15 @@ impl Inner {
             let event = NewEvent::of_clip(held.row.owner, EventKind::ClipErased, clip);
             self.audit.record(&mut tx, event).await?;
         }
-        self.commit_end(tx, held, None).await
+        self.commit_end(tx, held, None).await?;
+        // For the rows that went since, and once more for the key, should somebody have read from the log at the first time.
+        if let Err(error) = self.catalog.checkpoint().await {
+            // The sweep comes back to it.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the database's log could not be emptied"
+            );
+        }
+        Ok(())
     }
 }

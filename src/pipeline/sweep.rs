@@ -1,4 +1,5 @@
-//! What nobody holds any more: half-written objects, media of links that are over, trash that is due, old jobs.
+//! What nobody holds any more: half-written objects, media of links that are over, trash that is due, old jobs, and what is
+//! destroyed and still stands in the database's log.
 
 use super::{Inner, PipelineError};
 use crate::catalog::{LinkRow, NewJob};
@@ -18,8 +19,11 @@ impl Inner {
         let links = self.clear_links(now).await;
         let trash = self.queue_due_trash(now).await;
         let jobs = self.forget_jobs(now).await;
+        let log = self.catalog.checkpoint_if_owed().await;
         intents?;
-        links.and(trash).and(jobs)
+        links.and(trash).and(jobs)?;
+        log?;
+        Ok(())
     }
 
     async fn clear_links(&self, now: UnixMs) -> Result<(), PipelineError> {

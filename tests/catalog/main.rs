@@ -12,6 +12,7 @@ mod intents;
 mod jobs;
 mod keks;
 mod links;
+mod log;
 mod objects;
 mod owners;
 mod pairing_codes;

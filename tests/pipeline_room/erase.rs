@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dashvault::model::{ClipId, ClipState, Clock as _, EventKind, JobId, JobKind, JobState, UploadState};
 use dashvault::vault::UploadMetadata;
+use dashvault_test_support::Reader;
 
 use crate::fake::{FakeTranscoder, VIDEO};
 use crate::finish::clip;
@@ -141,6 +142,24 @@ async fn an_erasure_waits_for_its_own_leftovers() {
     room.settle(&pipeline).await;
     assert!(room.catalog.clip_any(gone).await.unwrap().is_none());
     room.assert_tidy(&[]).await;
+}
+
+#[tokio::test]
+async fn an_erasure_ends_with_an_empty_log_or_the_sweep_empties_it() {
+    let room = Room::new().await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    for read_meanwhile in [false, true] {
+        let gone = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+        room.settle(&pipeline).await;
+        let reader = read_meanwhile.then(|| Reader::of(&room.database()));
+        room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
+        assert!(pipeline.work_once().await.unwrap());
+        assert!(room.catalog.clip_any(gone).await.unwrap().is_none());
+        assert_eq!(room.log_bytes() > 0, read_meanwhile);
+        drop(reader);
+        pipeline.sweep().await.unwrap();
+        assert_eq!(room.log_bytes(), 0);
+    }
 }
 
 #[tokio::test]

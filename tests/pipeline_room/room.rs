@@ -38,7 +38,7 @@ pub struct Room {
     data: Arc<InMemory>,
     staging: Arc<InMemory>,
     keyring: PathBuf,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Room {
@@ -73,7 +73,7 @@ impl Room {
             data,
             staging,
             keyring,
-            _scratch: scratch,
+            scratch: scratch,
         }
     }
 
@@ -279,6 +279,17 @@ impl Room {
     pub async fn events(&self, kind: EventKind) -> usize {
         let activity = self.audit.activity(self.owner, None, 100).await.unwrap();
         activity.events.iter().filter(|event| event.kind == kind).count()
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.scratch.path().join("catalogue/vault.db")
+    }
+
+    /// Bytes in the database's log.
+    pub fn log_bytes(&self) -> u64 {
+        let log = self.database().with_extension("db-wal");
+        std::fs::metadata(log).expect("a write-ahead log").len()
     }
 
     /// How many objects lie in the data bucket and in the staging location.
