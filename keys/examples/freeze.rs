@@ -89,6 +89,7 @@ fn kek_record(root: &Keyring) -> Value {
         vin: Some("JT153SB1000000001".into()),
         plate: Some("品川 300 あ 12-34".into()),
         revoked: false,
+        ..Vehicle::default()
     };
     let profile = Profile {
         owner: digest::random(),
@@ -97,6 +98,7 @@ fn kek_record(root: &Keyring) -> Value {
             email: "owner@example.com".into(),
             name: Some("An Owner".into()),
             vehicles: vec![vehicle],
+            ..ProfileAbout::default()
         },
     };
     let wraps = [(); 2].map(|()| kek::wrap(SYSTEM, root, head.id, head.version, &kek).expect("it wraps"));
@@ -126,12 +128,14 @@ fn clip_envelope(system: &SystemRecord) -> Value {
         commitment: digest::random(),
         sha256: digest::random(),
         codec: (kind == kind::VIDEO).then(|| "avc1.640028,mp4a.40.2".into()),
+        ..ManifestObject::default()
     };
     let manifest = Manifest {
         recorded_at: Some(1_764_036_000_000),
         received_at: Some(1_764_036_600_000),
         duration_ms: Some(60_040),
         objects: vec![object(kind::VIDEO, "original"), object(kind::IMAGE, "poster")],
+        ..Manifest::default()
     };
     let content = Envelope {
         clip: digest::random(),

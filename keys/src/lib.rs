@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod field;
 pub mod ingest;
 pub mod kek;
+pub mod mirror;
 pub mod object;
 mod part;
 pub mod provider;
@@ -17,6 +18,7 @@ mod secret;
 mod signing;
 pub mod system;
 pub mod token;
+pub mod tombstone;
 
 pub use secret::{Secret32, WrongLength};
 pub use zeroize::Zeroizing;

@@ -1,6 +1,8 @@
-//! Receipts: the vault's signed word that a clip is sealed and was read back, after which a vehicle may delete its own.
+//! Receipts: the vault's signed word that a clip is sealed and was read back, after which a vehicle may delete its own; and
+//! that something was erased.
 //!
-//! Text: `dvr_` and base64url of `version 1 · key id 8 · clip 16 · SHA-256 32 · length u64 · time i64 · signature 64`.
+//! Text: `dvr_` and base64url of `version 1 · key id 8 · clip 16 · SHA-256 32 · length u64 · time i64 · signature 64`, or
+//! `dve_` and base64url of `version 1 · key id 8 · what 1 · subject 16 · ordered i64 · done i64 · signature 64`.
 
 use data_encoding::HEXLOWER;
 
@@ -8,12 +10,17 @@ use crate::Secret32;
 use crate::bytes::Reader;
 use crate::digest::sha256;
 use crate::signing;
+use crate::tombstone::Erased;
 
 const PREFIX: &str = "dvr_";
 const DOMAIN: &[u8] = b"dcv1/receipt\0";
 const VERSION: u8 = 1;
 const PAYLOAD_BYTES: usize = 73;
-const KEY_ID_BYTES: usize = 8;
+/// Bytes of a key's id.
+pub(crate) const KEY_ID_BYTES: usize = 8;
+const ERASURE_PREFIX: &str = "dve_";
+const ERASURE_DOMAIN: &[u8] = b"dcv1/erasure\0";
+const ERASURE_PAYLOAD_BYTES: usize = 42;
 
 /// What a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +33,19 @@ pub struct Receipt {
     pub length: u64,
     /// When the original was read back; unix milliseconds.
     pub at_ms: i64,
+}
+
+/// What an erasure's receipt says: every wrap of the subject's keys is destroyed, and nothing of it is left in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasureReceipt {
+    /// What was erased; a clip or an owner.
+    pub what: Erased,
+    /// Which one.
+    pub subject: [u8; 16],
+    /// When the erasure was ordered: the time of its tombstone; unix milliseconds.
+    pub ordered_at_ms: i64,
+    /// When nothing was left; unix milliseconds.
+    pub done_at_ms: i64,
 }
 
 /// Signs receipts.
@@ -58,6 +78,21 @@ impl ReceiptSigner {
         payload[65..].copy_from_slice(&receipt.at_ms.to_be_bytes());
         signing::sign_text(&self.seed, PREFIX, DOMAIN, &payload)
     }
+
+    /// The text of an erasure's receipt.
+    pub fn sign_erasure(&self, receipt: &ErasureReceipt) -> String {
+        let mut payload = [VERSION; ERASURE_PAYLOAD_BYTES];
+        payload[1..9].copy_from_slice(&short_id(&self.public_key));
+        payload[9] = receipt.what.to_byte();
+        payload[10..26].copy_from_slice(&receipt.subject);
+        payload[26..34].copy_from_slice(&receipt.ordered_at_ms.to_be_bytes());
+        payload[34..].copy_from_slice(&receipt.done_at_ms.to_be_bytes());
+        signing::sign_text(&self.seed, ERASURE_PREFIX, ERASURE_DOMAIN, &payload)
+    }
+
+    pub(crate) fn seed(&self) -> &Secret32 {
+        &self.seed
+    }
 }
 
 /// The id of a public key: the first 8 bytes of its SHA-256 in hex.
@@ -86,7 +121,22 @@ pub fn verify(text: &str, public_key: &[u8; 32]) -> Option<Receipt> {
     })
 }
 
-fn short_id(public_key: &[u8; 32]) -> [u8; KEY_ID_BYTES] {
+/// The erasure's receipt, if `public_key` signed it.
+pub fn verify_erasure(text: &str, public_key: &[u8; 32]) -> Option<ErasureReceipt> {
+    let payload: [u8; ERASURE_PAYLOAD_BYTES] = signing::verify_text(text, ERASURE_PREFIX, ERASURE_DOMAIN, public_key)?;
+    let mut reader = Reader::new(&payload);
+    if reader.u8()? != VERSION || reader.take(KEY_ID_BYTES)? != short_id(public_key) {
+        return None;
+    }
+    Some(ErasureReceipt {
+        what: Erased::from_byte(reader.u8()?)?,
+        subject: reader.array()?,
+        ordered_at_ms: reader.i64()?,
+        done_at_ms: reader.i64()?,
+    })
+}
+
+pub(crate) fn short_id(public_key: &[u8; 32]) -> [u8; KEY_ID_BYTES] {
     let [a, b, c, d, e, f, g, h, ..] = sha256(public_key);
     [a, b, c, d, e, f, g, h]
 }
@@ -126,6 +176,30 @@ mod tests {
                 assert_eq!(verify(&changed, &signer.public_key()), None, "{at} {other}");
             }
             assert_eq!(verify(&text[..at], &signer.public_key()), None);
+        }
+    }
+
+    #[test]
+    fn an_erasure_s_receipt_is_believed_with_the_vault_s_key_only_and_is_no_other_receipt() {
+        let signer = ReceiptSigner::new(&Secret32::make_random());
+        for what in [Erased::Clip, Erased::Owner] {
+            let receipt = ErasureReceipt {
+                what,
+                subject: [1; 16],
+                ordered_at_ms: 1_700_000_000_000,
+                done_at_ms: 1_700_000_001_000,
+            };
+            let text = signer.sign_erasure(&receipt);
+            assert_eq!(verify_erasure(&text, &signer.public_key()), Some(receipt));
+            assert_eq!(verify(&text, &signer.public_key()), None);
+            let stranger = ReceiptSigner::new(&Secret32::make_random());
+            assert_eq!(verify_erasure(&text, &stranger.public_key()), None);
+            for at in 0..text.len() {
+                assert_eq!(verify_erasure(&text[..at], &signer.public_key()), None);
+                let mut changed = text.clone();
+                changed.replace_range(at..=at, if &text[at..=at] == "A" { "B" } else { "A" });
+                assert_eq!(verify_erasure(&changed, &signer.public_key()), None, "{at}");
+            }
         }
     }
 

@@ -24,12 +24,14 @@ fn manifest(objects: usize) -> Manifest {
         commitment: [5; 32],
         sha256: [6; 32],
         codec: Some("avc1.640028".into()),
+        ..ManifestObject::default()
     };
     Manifest {
         recorded_at: Some(1_700_000_000_000),
         received_at: Some(1_700_000_001_000),
         duration_ms: Some(60_000),
         objects: vec![object; objects],
+        ..Manifest::default()
     }
 }
 

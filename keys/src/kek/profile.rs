@@ -29,10 +29,13 @@ pub struct ProfileAbout {
     /// Paired vehicles.
     #[serde(default)]
     pub vehicles: Vec<Vehicle>,
+    /// When the owner was added; unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<i64>,
 }
 
 /// A paired vehicle.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vehicle {
     /// The device's id.
     #[serde(with = "hex")]
@@ -51,6 +54,12 @@ pub struct Vehicle {
     /// Whether the owner has taken its right away.
     #[serde(default)]
     pub revoked: bool,
+    /// When it was paired; unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paired_at: Option<i64>,
+    /// When it was revoked; unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<i64>,
 }
 
 impl Profile {

@@ -24,6 +24,7 @@ fn profile() -> Profile {
         vin: Some("JT153SB1000000001".into()),
         plate: None,
         revoked: false,
+        ..Vehicle::default()
     };
     Profile {
         owner: [6; 16],
@@ -32,6 +33,7 @@ fn profile() -> Profile {
             email: "a@example.com".into(),
             name: None,
             vehicles: vec![vehicle],
+            ..ProfileAbout::default()
         },
     }
 }

@@ -1,6 +1,7 @@
 //! The formats as others see them: known answers, frozen samples, a second implementation, and attacks on bare Tink.
 
 mod frozen;
+mod mirror;
 mod secrets;
 mod tink;
 mod twins;
