@@ -18,6 +18,10 @@ pub enum IntentLocation {
     Data,
     /// The staging location.
     Staging,
+    /// The key plane's mirror.
+    KeyPlane,
+    /// The key plane's tombstones.
+    Tombstones,
 }
 
 /// A row of `intents`.
@@ -33,10 +37,13 @@ pub struct IntentRow {
 }
 
 impl IntentLocation {
-    const fn as_str(self) -> &'static str {
+    /// The word in the row.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Data => "data",
             Self::Staging => "staging",
+            Self::KeyPlane => "keyplane",
+            Self::Tombstones => "tombstones",
         }
     }
 }
@@ -55,6 +62,8 @@ impl FromStr for IntentLocation {
         match word {
             "data" => Ok(Self::Data),
             "staging" => Ok(Self::Staging),
+            "keyplane" => Ok(Self::KeyPlane),
+            "tombstones" => Ok(Self::Tombstones),
             _ => Err(()),
         }
     }

@@ -112,6 +112,8 @@ id! {
     EventId;
     /// A vehicle's pairing code.
     PairingId;
+    /// An erasure that was ordered; an owner's receipt is fetched by it.
+    ErasureId;
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ mod trouble;
 
 pub use clock::{Clock, FixedClock, SystemClock, UnixMs};
 pub use id::{
-    ClipId, CredentialId, DeviceId, EventId, IdError, JobId, KekId, LinkId, ObjectId, OwnerId, PairingId, TenantId,
-    UploadKeyId,
+    ClipId, CredentialId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, ObjectId, OwnerId, PairingId,
+    TenantId, UploadKeyId,
 };
 pub use range::{ByteRange, RangeError};
 pub use state::{

@@ -132,6 +132,7 @@ impl Inner {
             received_at: Some(details.received_at),
             duration_ms: Some(made.duration_ms),
             objects: std::iter::once(original.in_manifest()?).chain(rest).collect(),
+            ..Manifest::default()
         };
         // The original's envelope is revision 1.
         let envelope = self.vault.envelope(owner_keys, keys, 2, &manifest);

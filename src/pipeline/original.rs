@@ -166,6 +166,7 @@ impl Inner {
             received_at: Some(upload.updated_at),
             duration_ms: None,
             objects: vec![sealed.in_manifest(None)],
+            ..Manifest::default()
         };
         let row = clip.id.as_bytes();
         let (sealed_summary, sealed_details) = (keys.seal(row, &summary), keys.seal(row, &details));

@@ -78,6 +78,8 @@ pub enum Location {
     Staging,
     /// Wrapped keys' mirror.
     KeyPlane,
+    /// The key plane's tombstones: a folder of their own beside the mirror, so that a start lists them and nothing else.
+    Tombstones,
 }
 
 /// What a listing tells of an object.
@@ -115,7 +117,7 @@ pub struct Store {
 }
 
 impl Location {
-    /// Every location.
+    /// Every location that is a place of its own.
     pub const ALL: [Self; 3] = [Self::Data, Self::Staging, Self::KeyPlane];
 
     /// The folder's name, and what messages call it.
@@ -124,18 +126,27 @@ impl Location {
             Self::Data => "objects",
             Self::Staging => "staging",
             Self::KeyPlane => "keyplane",
+            Self::Tombstones => "tombstones",
         }
     }
 
     /// Two characters, a slash, and the id: an even spread, and nothing of owner, vehicle, clip or time.
-    fn path(id: ObjectId) -> Path {
+    fn path(self, id: ObjectId) -> Path {
         let name = id.to_string();
-        Path::from_iter([&name[..2], name.as_str()])
+        match self {
+            Self::Tombstones => Path::from_iter([self.as_str(), name.as_str()]),
+            _ => Path::from_iter([&name[..2], name.as_str()]),
+        }
     }
 
-    fn id(path: &Path) -> Option<ObjectId> {
+    /// What every object's path begins with, where others lie beside them.
+    fn prefix(self) -> Option<Path> {
+        (self == Self::Tombstones).then(|| Path::from(self.as_str()))
+    }
+
+    fn id(self, path: &Path) -> Option<ObjectId> {
         let id = path.filename()?.parse().ok()?;
-        (Self::path(id) == *path).then_some(id)
+        (self.path(id) == *path).then_some(id)
     }
 }
 
@@ -210,7 +221,7 @@ impl Store {
     /// Stores a whole object; it is durable afterwards.
     pub async fn put(&self, location: Location, id: ObjectId, bytes: Bytes) -> Result<(), StoreError> {
         let backend = self.at(location);
-        let path = Location::path(id);
+        let path = location.path(id);
         if backend.create_only.load(Ordering::Relaxed) {
             let payload = PutPayload::from(bytes.clone());
             match backend.objects.put_opts(&path, payload, PutMode::Create.into()).await {
@@ -231,7 +242,7 @@ impl Store {
 
     /// Begins an object of unknown length.
     pub async fn begin(&self, location: Location, id: ObjectId) -> Result<Parts, StoreError> {
-        Parts::begin(self.at(location), id).await
+        Parts::begin(self.at(location), id, location.path(id)).await
     }
 
     /// Ends an upload in parts by its name; one that is gone is fine.
@@ -240,7 +251,7 @@ impl Store {
             // Half files of a folder are removed at the next start.
             return Ok(());
         };
-        match store.abort_multipart(&Location::path(id), &name.to_owned()).await {
+        match store.abort_multipart(&location.path(id), &name.to_owned()).await {
             Ok(()) => Ok(()),
             Err(error) if error::is_gone(&error) => Ok(()),
             Err(error) => Err(StoreError::from_object_store(error, id)),
@@ -249,7 +260,7 @@ impl Store {
 
     /// How many bytes the store says that the object has.
     pub async fn size(&self, location: Location, id: ObjectId) -> Result<u64, StoreError> {
-        let head = self.at(location).objects.head(&Location::path(id)).await;
+        let head = self.at(location).objects.head(&location.path(id)).await;
         Ok(head.map_err(|e| StoreError::from_object_store(e, id))?.size)
     }
 
@@ -271,7 +282,7 @@ impl Store {
 
     /// Removes an object; one that is gone is fine.
     pub async fn delete(&self, location: Location, id: ObjectId) -> Result<(), StoreError> {
-        match self.at(location).objects.delete(&Location::path(id)).await {
+        match self.at(location).objects.delete(&location.path(id)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(StoreError::from_object_store(error, id)),
         }
@@ -289,11 +300,11 @@ impl Store {
 
     /// Every object of a location, in no order. Files that are not named as ours are passed over.
     pub fn list(&self, location: Location) -> BoxStream<'static, Result<Listed, StoreError>> {
-        let listing = self.at(location).objects.list(None);
+        let listing = self.at(location).objects.list(location.prefix().as_ref());
         listing
             .filter_map(move |entry| async move {
                 match entry {
-                    Ok(meta) => Location::id(&meta.location).map(|id| {
+                    Ok(meta) => location.id(&meta.location).map(|id| {
                         Ok(Listed {
                             id,
                             size_bytes: meta.size,
@@ -310,7 +321,7 @@ impl Store {
         match location {
             Location::Data => &self.data,
             Location::Staging => &self.staging,
-            Location::KeyPlane => &self.keyplane,
+            Location::KeyPlane | Location::Tombstones => &self.keyplane,
         }
     }
 
@@ -330,7 +341,7 @@ impl Store {
             Some(expected) if error::is_outside(&error) => short(0, expected),
             _ => StoreError::from_object_store(error, id),
         };
-        let answer = self.at(location).objects.get_opts(&Location::path(id), options).await;
+        let answer = self.at(location).objects.get_opts(&location.path(id), options).await;
         let answer = answer.map_err(failed)?;
         let object_size = answer.meta.size;
         let promised = answer.range.end - answer.range.start;
@@ -359,8 +370,8 @@ mod tests {
     #[test]
     fn a_name_is_two_characters_a_slash_and_the_id() {
         let id = ObjectId::from_bytes([0xff; 16]);
-        assert_eq!(Location::path(id).as_ref(), "77/77777777777777777777777774");
-        assert_eq!(Location::id(&Location::path(id)), Some(id));
+        assert_eq!(Location::Data.path(id).as_ref(), "77/77777777777777777777777774");
+        assert_eq!(Location::Data.id(&Location::Data.path(id)), Some(id));
     }
 
     #[test]
@@ -371,7 +382,7 @@ mod tests {
             "77/abc",
             "x",
         ] {
-            assert_eq!(Location::id(&Path::from(name)), None, "{name}");
+            assert_eq!(Location::Data.id(&Path::from(name)), None, "{name}");
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error;
-use super::{Backend, Location, StoreError};
+use super::{Backend, StoreError};
 use crate::model::ObjectId;
 
 /// S3 wants parts of at least 5 MiB, all of one size, and at most 10,000: 8 MiB reach past the format's 64 GiB.
@@ -19,6 +20,7 @@ const PLAIN_PART_BYTES: usize = 1 << 20;
 /// An upload in parts. One part is on its way while the caller seals the next.
 pub struct Parts {
     id: ObjectId,
+    path: Path,
     backend: Backend,
     kind: Kind,
     size_bytes: u64,
@@ -38,8 +40,7 @@ enum Kind {
 }
 
 impl Parts {
-    pub(super) async fn begin(backend: &Backend, id: ObjectId) -> Result<Self, StoreError> {
-        let path = Location::path(id);
+    pub(super) async fn begin(backend: &Backend, id: ObjectId, path: Path) -> Result<Self, StoreError> {
         let failed = |e| StoreError::from_object_store(e, id);
         let kind = match &backend.multipart {
             Some(store) => Kind::Named {
@@ -55,6 +56,7 @@ impl Parts {
         };
         Ok(Self {
             id,
+            path,
             backend: backend.clone(),
             kind,
             size_bytes: 0,
@@ -90,7 +92,7 @@ impl Parts {
                 parts,
                 under_way,
             } => {
-                let (store, name, index, path) = (store.clone(), name.clone(), parts.len(), Location::path(self.id));
+                let (store, name, index, path) = (store.clone(), name.clone(), parts.len(), self.path.clone());
                 let sent = async move { store.put_part(&path, &name, index, payload).await };
                 *under_way = Some(AbortOnDropHandle::new(tokio::spawn(sent)));
             }
@@ -104,7 +106,7 @@ impl Parts {
     /// Puts the object together; it is durable afterwards.
     pub async fn finish(mut self) -> Result<(), StoreError> {
         self.settle().await?;
-        let path = Location::path(self.id);
+        let path = self.path.clone();
         let done = match &mut self.kind {
             Kind::Named { store, name, parts, .. } => {
                 store.complete_multipart(&path, name, std::mem::take(parts)).await
@@ -129,7 +131,7 @@ impl Parts {
     pub async fn abort(mut self) -> Result<(), StoreError> {
         // Whether the last part arrived does not matter any more.
         self.settle().await.ok();
-        let path = Location::path(self.id);
+        let path = self.path.clone();
         let done = match &mut self.kind {
             Kind::Named { store, name, .. } => store.abort_multipart(&path, name).await,
             Kind::Plain { upload, .. } => upload.abort().await,

@@ -85,6 +85,7 @@ impl SealedObject {
             commitment: self.commitment,
             sha256: self.sha256,
             codec,
+            ..ManifestObject::default()
         }
     }
 
@@ -128,6 +129,9 @@ impl StoredObject {
             commitment: self.commitment,
             sha256: sha256.and_then(|bytes| bytes.try_into().ok()).ok_or(damaged)?,
             codec: self.about.codec.clone(),
+            width: self.about.width,
+            height: self.about.height,
+            duration_ms: self.about.duration_ms,
         })
     }
 

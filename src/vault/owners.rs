@@ -37,6 +37,7 @@ impl Vault {
                 email: profile.email.clone(),
                 name: profile.name.clone(),
                 vehicles: Vec::new(),
+                created_at: Some(now),
             },
         };
         let root = self.inner.root.clone();

@@ -122,6 +122,8 @@ impl Vault {
         let location = match intent.location {
             IntentLocation::Data => Location::Data,
             IntentLocation::Staging => Location::Staging,
+            IntentLocation::KeyPlane => Location::KeyPlane,
+            IntentLocation::Tombstones => Location::Tombstones,
         };
         if let Some(name) = &intent.multipart_id {
             self.inner.store.abort_multipart(location, intent.object, name).await?;

@@ -221,7 +221,7 @@ impl House {
             recorded_at: wish.recorded_at,
             received_at: Some(wish.received_at),
             duration_ms: Some(5_000),
-            objects: Vec::new(),
+            ..Manifest::default()
         };
         let publication = ClipPublication {
             id,

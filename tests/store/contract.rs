@@ -142,7 +142,12 @@ async fn deleting_twice_is_fine(store: &Store) {
 
 async fn locations_are_apart_and_are_listed(store: &Store) {
     let id = ObjectId::random();
-    for (location, length) in [(Location::Data, 1), (Location::Staging, 2), (Location::KeyPlane, 3)] {
+    for (location, length) in [
+        (Location::Data, 1),
+        (Location::Staging, 2),
+        (Location::KeyPlane, 3),
+        (Location::Tombstones, 4),
+    ] {
         store.put(location, id, bytes(length)).await.unwrap();
     }
     store.delete(Location::Staging, id).await.unwrap();
@@ -150,6 +155,7 @@ async fn locations_are_apart_and_are_listed(store: &Store) {
         (Location::Data, Some(1)),
         (Location::Staging, None),
         (Location::KeyPlane, Some(3)),
+        (Location::Tombstones, Some(4)),
     ] {
         let listed: Vec<_> = store.list(location).try_collect().await.unwrap();
         let found = listed.iter().find(|entry| entry.id == id);

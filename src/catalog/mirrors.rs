@@ -1,0 +1,412 @@
+//! The key plane's mirror: which object holds which record.
+//!
+//! An object of the key plane holds one record or a pack of them. Every record of every object that stands has a row here;
+//! one row a subject is its newest, and its revision is the least that a reader accepts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sqlx::any::AnyRow;
+
+use super::row::Row;
+use super::{Catalog, CatalogError, IntentLocation, IntentRow, Tx};
+use crate::model::{ObjectId, TenantId, UnixMs};
+
+/// A query of this table; `concat!` keeps every text constant.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT object_id, kind, subject_id, revision, state, packed FROM mirrors ",
+            $rest
+        )
+    };
+}
+
+/// Ids that one look-up takes, below every database's limit of places in a statement.
+pub const MAX_MIRROR_IDS: usize = 500;
+
+/// What a mirrored record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MirrorSubject {
+    /// A clip's envelope.
+    Envelope,
+    /// A KEK record.
+    Kek,
+    /// The tenant's system record.
+    System,
+    /// A tombstone.
+    Tombstone,
+}
+
+/// What a row of `mirrors` is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorState {
+    /// The newest revision that was written.
+    Newest,
+    /// Superseded.
+    Old,
+    /// Found in the key plane, newer than what the catalogue holds.
+    Ahead,
+}
+
+/// A row of `mirrors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MirrorRow {
+    /// The object in the key plane.
+    pub object: ObjectId,
+    pub kind: MirrorSubject,
+    /// The clip's, the KEK's, the tenant's id, or that of what was erased.
+    pub subject: [u8; 16],
+    pub revision: u32,
+    pub state: MirrorState,
+    /// Records in the object when it was written.
+    pub packed: u32,
+}
+
+/// How much of the key plane is mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MirrorTotals {
+    /// Records that have a row in the catalogue.
+    pub records: u64,
+    /// Those whose newest revision is mirrored.
+    pub mirrored: u64,
+    /// Revisions in the key plane that are newer than the catalogue's row.
+    pub ahead: u64,
+    /// Objects that hold a newest revision.
+    pub objects: u64,
+}
+
+macro_rules! words {
+    ($name:ident: $($variant:ident = $word:literal),*) => {
+        impl $name {
+            /// The word in the row.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ();
+
+            fn from_str(word: &str) -> Result<Self, ()> {
+                match word {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(()),
+                }
+            }
+        }
+    };
+}
+
+words!(MirrorSubject: Envelope = "envelope", Kek = "kek", System = "system", Tombstone = "tombstone");
+words!(MirrorState: Newest = "newest", Old = "old", Ahead = "ahead");
+
+impl Catalog {
+    /// The newest revision of a subject that was mirrored.
+    pub async fn newest_mirror(
+        &self,
+        kind: MirrorSubject,
+        subject: &[u8; 16],
+    ) -> Result<Option<MirrorRow>, CatalogError> {
+        let row = sqlx::query(select!("WHERE subject_id = $1 AND kind = $2 AND state = 'newest'"))
+            .bind(subject.to_vec())
+            .bind(kind.as_str())
+            .fetch_optional(self.readers())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Every row of a subject: what an erasure has to take out of the key plane.
+    pub async fn mirrors_of(&self, kind: MirrorSubject, subject: &[u8; 16]) -> Result<Vec<MirrorRow>, CatalogError> {
+        let rows = sqlx::query(select!("WHERE subject_id = $1 AND kind = $2"))
+            .bind(subject.to_vec())
+            .bind(kind.as_str())
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Every row of an object.
+    pub async fn mirrors_in(&self, object: ObjectId) -> Result<Vec<MirrorRow>, CatalogError> {
+        let rows = sqlx::query(select!("WHERE object_id = $1"))
+            .bind(object.as_bytes().to_vec())
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Newest revisions in packs that were written with fewer than `below` records, those of the smallest packs first.
+    pub async fn mirrors_in_small_packs(
+        &self,
+        kind: MirrorSubject,
+        below: u32,
+        limit: u32,
+    ) -> Result<Vec<MirrorRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE kind = $1 AND state = 'newest' AND packed < $2 ORDER BY packed LIMIT $3"
+        ))
+        .bind(kind.as_str())
+        .bind(i64::from(below))
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Objects with superseded records only, which nobody needs any more.
+    pub async fn idle_mirrors(&self, limit: u32) -> Result<Vec<MirrorRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE state = 'old' AND NOT EXISTS (SELECT 1 FROM mirrors n WHERE n.object_id = mirrors.object_id \
+             AND n.state <> 'old') LIMIT $1"
+        ))
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Those of `objects` (at most [`MAX_MIRROR_IDS`]) that this catalogue knows: mirrored, or being written.
+    pub async fn known_mirrors(&self, objects: &[ObjectId]) -> Result<Vec<ObjectId>, CatalogError> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let objects = &objects[..objects.len().min(MAX_MIRROR_IDS)];
+        let places: Vec<_> = (1..=objects.len()).map(|n| format!("${n}")).collect();
+        let places = places.join(", ");
+        let text = format!(
+            "SELECT object_id FROM mirrors WHERE object_id IN ({places}) \
+             UNION SELECT object_id FROM intents WHERE object_id IN ({places})"
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for object in objects {
+            query = query.bind(object.as_bytes().to_vec());
+        }
+        let rows = query.fetch_all(self.readers()).await?;
+        rows.iter()
+            .map(|row| Row::new("mirrors", row).id("object_id"))
+            .collect()
+    }
+
+    /// Clips whose envelope has no mirror, and their ids after `after`: those of a database older than the mirror.
+    pub async fn unmirrored_clips(&self, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
+        self.unmirrored(
+            "SELECT id FROM clips WHERE envelope IS NOT NULL AND NOT EXISTS (SELECT 1 FROM mirrors m \
+             WHERE m.subject_id = clips.id AND m.kind = 'envelope' AND m.state = 'newest') LIMIT $1",
+            limit,
+        )
+        .await
+    }
+
+    /// KEK records that have no mirror.
+    pub async fn unmirrored_keks(&self, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
+        self.unmirrored(
+            "SELECT id FROM keks WHERE NOT EXISTS (SELECT 1 FROM mirrors m \
+             WHERE m.subject_id = keks.id AND m.kind = 'kek' AND m.state = 'newest') LIMIT $1",
+            limit,
+        )
+        .await
+    }
+
+    /// How much of one kind is mirrored.
+    pub async fn mirror_totals(&self, kind: MirrorSubject) -> Result<MirrorTotals, CatalogError> {
+        let records = match kind {
+            MirrorSubject::Envelope => "SELECT count(*) AS n FROM clips WHERE envelope IS NOT NULL",
+            MirrorSubject::Kek => "SELECT count(*) AS n FROM keks",
+            MirrorSubject::System => "SELECT count(DISTINCT tenant_id) AS n FROM system_records",
+            MirrorSubject::Tombstone => "SELECT count(*) AS n FROM erasures",
+        };
+        let records = sqlx::query(records).fetch_one(self.readers()).await?;
+        let mirrored = sqlx::query(
+            "SELECT count(*) AS n, count(DISTINCT object_id) AS objects FROM mirrors \
+             WHERE kind = $1 AND state = 'newest'",
+        )
+        .bind(kind.as_str())
+        .fetch_one(self.readers())
+        .await?;
+        let ahead = sqlx::query("SELECT count(*) AS n FROM mirrors WHERE kind = $1 AND state = 'ahead'")
+            .bind(kind.as_str())
+            .fetch_one(self.readers())
+            .await?;
+        let mirrored = Row::new("mirrors", &mirrored);
+        Ok(MirrorTotals {
+            records: Row::new("mirrors", &records).size("n")?,
+            mirrored: mirrored.size("n")?,
+            objects: mirrored.size("objects")?,
+            ahead: Row::new("mirrors", &ahead).size("n")?,
+        })
+    }
+
+    async fn unmirrored(&self, query: &'static str, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
+        let rows = sqlx::query(query)
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(|row| Row::new("mirrors", row).array("id")).collect()
+    }
+}
+
+impl Tx {
+    /// Makes a record in an object that is whole in the key plane its subject's newest; what it supersedes becomes old, and
+    /// an object that holds old ones only is given to the sweep. False, and nothing is written, when a revision that is as
+    /// new was recorded already.
+    pub async fn record_mirror(
+        &mut self,
+        tenant: TenantId,
+        mirror: &MirrorRow,
+        now: UnixMs,
+    ) -> Result<bool, CatalogError> {
+        let superseded = sqlx::query(select!("WHERE subject_id = $1 AND kind = $2 AND state <> 'old'"))
+            .bind(mirror.subject.to_vec())
+            .bind(mirror.kind.as_str())
+            .fetch_all(self.connection())
+            .await?;
+        let superseded: Vec<_> = superseded.iter().map(read).collect::<Result<_, _>>()?;
+        if superseded.iter().any(|row| row.revision >= mirror.revision) {
+            return Ok(false);
+        }
+        for row in &superseded {
+            self.supersede(row).await?;
+        }
+        self.insert_mirror(tenant, mirror, now).await?;
+        for row in &superseded {
+            self.drop_idle_mirror(tenant, row.object, row.kind, now).await?;
+        }
+        Ok(true)
+    }
+
+    /// Adds a row as it is.
+    pub async fn insert_mirror(
+        &mut self,
+        tenant: TenantId,
+        mirror: &MirrorRow,
+        now: UnixMs,
+    ) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO mirrors (object_id, tenant_id, kind, subject_id, revision, state, packed, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(mirror.object.as_bytes().to_vec())
+        .bind(tenant.as_bytes().to_vec())
+        .bind(mirror.kind.as_str())
+        .bind(mirror.subject.to_vec())
+        .bind(i64::from(mirror.revision))
+        .bind(mirror.state.as_str())
+        .bind(i64::from(mirror.packed))
+        .bind(now)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Moves a newest record into another object that holds the same revision of it; false when it was superseded or moved
+    /// meanwhile.
+    pub async fn move_mirror(&mut self, from: &MirrorRow, to: ObjectId, packed: u32) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE mirrors SET object_id = $1, packed = $2 \
+             WHERE object_id = $3 AND subject_id = $4 AND revision = $5 AND state = 'newest'",
+        )
+        .bind(to.as_bytes().to_vec())
+        .bind(i64::from(packed))
+        .bind(from.object.as_bytes().to_vec())
+        .bind(from.subject.to_vec())
+        .bind(i64::from(from.revision))
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Forgets an object's record of a subject that is erased.
+    pub async fn forget_mirror(&mut self, mirror: &MirrorRow) -> Result<(), CatalogError> {
+        sqlx::query("DELETE FROM mirrors WHERE object_id = $1 AND subject_id = $2")
+            .bind(mirror.object.as_bytes().to_vec())
+            .bind(mirror.subject.to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Gives an object that holds nothing but old records, or nothing at all, to the sweep; whether it did.
+    pub async fn drop_idle_mirror(
+        &mut self,
+        tenant: TenantId,
+        object: ObjectId,
+        kind: MirrorSubject,
+        now: UnixMs,
+    ) -> Result<bool, CatalogError> {
+        let needed = sqlx::query("SELECT 1 AS n FROM mirrors WHERE object_id = $1 AND state <> 'old' LIMIT 1")
+            .bind(object.as_bytes().to_vec())
+            .fetch_optional(self.connection())
+            .await?;
+        if needed.is_some() {
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM mirrors WHERE object_id = $1")
+            .bind(object.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        sqlx::query(
+            "INSERT INTO intents (object_id, tenant_id, location, holder_id, lease_until, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (object_id) DO NOTHING",
+        )
+        .bind(object.as_bytes().to_vec())
+        .bind(tenant.as_bytes().to_vec())
+        .bind(kind.location().as_str())
+        .bind(object.as_bytes().to_vec())
+        .bind(now)
+        .execute(self.connection())
+        .await?;
+        Ok(true)
+    }
+
+    async fn supersede(&mut self, row: &MirrorRow) -> Result<(), CatalogError> {
+        sqlx::query("UPDATE mirrors SET state = 'old' WHERE object_id = $1 AND subject_id = $2")
+            .bind(row.object.as_bytes().to_vec())
+            .bind(row.subject.to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
+impl MirrorSubject {
+    /// Where its objects lie.
+    pub const fn location(self) -> IntentLocation {
+        match self {
+            Self::Tombstone => IntentLocation::Tombstones,
+            Self::Envelope | Self::Kek | Self::System => IntentLocation::KeyPlane,
+        }
+    }
+}
+
+impl MirrorRow {
+    /// The intent under which the row's object is written.
+    pub fn intent(object: ObjectId, kind: MirrorSubject, lease_until: UnixMs) -> IntentRow {
+        IntentRow {
+            object,
+            location: kind.location(),
+            holder: *object.as_bytes(),
+            multipart_id: None,
+            lease_until,
+        }
+    }
+}
+
+fn read(row: &AnyRow) -> Result<MirrorRow, CatalogError> {
+    let row = Row::new("mirrors", row);
+    Ok(MirrorRow {
+        object: row.id("object_id")?,
+        kind: row.state("kind")?,
+        subject: row.array("subject_id")?,
+        revision: row.count("revision")?,
+        state: row.state("state")?,
+        packed: row.count("packed")?,
+    })
+}
