@@ -1,7 +1,7 @@
-//! A folder as a store: every write is synced before it counts, and half files of a killed process go at the next start.
+//! A folder as a store: every write and every removal is synced before it counts, and half files of a killed process go at the next start.
 
 use std::ffi::OsStr;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -28,7 +28,10 @@ pub(super) async fn open(dir: &Path) -> Result<Store, StoreError> {
             made.map_err(|e| unusable(&e))?;
             remove_half_files(&path, SystemTime::now()).map_err(|e| unusable(&e))?;
             let store = LocalFileSystem::new_with_prefix(&path).map_err(|e| unusable(&e))?;
-            Ok(Backend::new(Arc::new(store.with_fsync(true))))
+            Ok(Backend {
+                folder: Some(path.into()),
+                ..Backend::new(Arc::new(store.with_fsync(true)))
+            })
         };
         Ok(Store::over(
             at(Location::Data)?,
@@ -37,6 +40,21 @@ pub(super) async fn open(dir: &Path) -> Result<Store, StoreError> {
         ))
     });
     opened.await.map_err(|e| StoreError::Unavailable(e.into()))?
+}
+
+/// Makes it durable that `removed` is no longer in the location: object_store syncs what it writes, and no removal.
+pub(super) async fn sync_removal(location: &Path, removed: &object_store::path::Path) -> Result<(), StoreError> {
+    let file = location.join(removed.as_ref());
+    let synced = tokio::task::spawn_blocking(move || {
+        let shelf = file.parent().unwrap_or(&file);
+        match File::open(shelf).and_then(|shelf| shelf.sync_all()) {
+            // Nothing was ever written there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        }
+    });
+    let synced = synced.await.map_err(|e| StoreError::Unavailable(e.into()))?;
+    synced.map_err(|e| StoreError::Unavailable(e.into()))
 }
 
 /// Removes `…#number` files that were last written long ago.
@@ -68,9 +86,27 @@ fn is_half(name: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
+    use crate::model::ObjectId;
+
+    #[tokio::test]
+    async fn a_removal_that_cannot_be_made_durable_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await.unwrap();
+        let id = ObjectId::random();
+        store.put(Location::Data, id, "bytes".into()).await.unwrap();
+        store.delete(Location::Data, id).await.unwrap();
+        // A shelf that is there and cannot be synced: so that it shows whether anybody tries, and also for an object that
+        // is gone, as its remover may have died in between.
+        let name = Location::Data.path(id).to_string();
+        let shelf = dir.path().join("objects").join(&name[..2]);
+        std::fs::remove_dir(&shelf).unwrap();
+        std::os::unix::fs::symlink("/proc/self/task", &shelf).unwrap();
+        let told = store.delete(Location::Data, id).await;
+        assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+        std::fs::remove_file(&shelf).unwrap();
+        store.delete(Location::Data, id).await.unwrap();
+    }
 
     #[test]
     fn only_old_half_files_go() {

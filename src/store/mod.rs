@@ -106,6 +106,8 @@ pub struct Backend {
     multipart: Option<Arc<dyn MultipartStore>>,
     /// Cleared by the first answer that says that the store cannot create only.
     create_only: Arc<AtomicBool>,
+    /// Where removals have to be made durable by hand.
+    folder: Option<Arc<std::path::Path>>,
 }
 
 /// The store. Cheap to clone.
@@ -157,6 +159,7 @@ impl Backend {
             objects,
             multipart: None,
             create_only: Arc::new(AtomicBool::new(true)),
+            folder: None,
         }
     }
 
@@ -280,11 +283,18 @@ impl Store {
         Ok(whole.bytes)
     }
 
-    /// Removes an object; one that is gone is fine.
+    /// Removes an object, and it stays so after a power cut; one that is gone is fine.
     pub async fn delete(&self, location: Location, id: ObjectId) -> Result<(), StoreError> {
-        match self.at(location).objects.delete(&location.path(id)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(StoreError::from_object_store(error, id)),
+        let backend = self.at(location);
+        let path = location.path(id);
+        match backend.objects.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(StoreError::from_object_store(error, id)),
+        }
+        // Also for one that is gone: whoever removed it may have died before this.
+        match &backend.folder {
+            Some(folder) => folder::sync_removal(folder, &path).await,
+            None => Ok(()),
         }
     }
 
