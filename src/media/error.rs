@@ -16,6 +16,9 @@ pub enum MediaError {
     /// The clip took longer than its duration allows.
     #[error("the media worker took too long: {0}")]
     TimedOut(&'static str),
+    /// Reading the original and writing the outputs took too long: a store that hangs, or a worker that asks for ever.
+    #[error("reading the original and writing the outputs took too long")]
+    Stalled,
     /// Not a container or a codec that is read here.
     #[error("the format is not supported: {0}")]
     Unsupported(String),
@@ -46,7 +49,7 @@ impl MediaError {
             Self::Crashed(_) => "worker_crashed",
             Self::Killed(_) => "worker_killed",
             Self::OutOfMemory => "out_of_memory",
-            Self::TimedOut(_) => "timed_out",
+            Self::TimedOut(_) | Self::Stalled => "timed_out",
             Self::Unsupported(_) => "unsupported_format",
             Self::NoVideo => "no_video",
             Self::OverLimits(_) => "over_limits",
@@ -55,6 +58,11 @@ impl MediaError {
             Self::Sink(_) => "store_unwritable",
             Self::Unavailable(_) => "worker_unavailable",
         }
+    }
+
+    /// Whether it cannot be told if the clip was at fault: try again, but not for ever.
+    pub fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Killed(_) | Self::Stalled)
     }
 
     /// Whether the same clip may succeed later: the fault was not in it.

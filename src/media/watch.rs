@@ -1,4 +1,5 @@
-//! The time a worker may take: in all, and between two signs of life. Time in which it waits for us does not count.
+//! The time a worker may take: in all, and between two signs of life. Time in which it waits for us does not count, up to a
+//! bound of its own.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +10,10 @@ use super::MediaError;
 const TICK: Duration = Duration::from_millis(250);
 /// A worker that neither reads, writes nor reports for so long is stuck.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
+
+/// What the vault's own part, reading the source and writing outputs, may add to twice the worker's time: an outage of the
+/// store for an hour is waited for, a call that never comes back is not.
+const MAX_PAUSES: Duration = Duration::from_secs(3_600);
 
 /// A worker's signs of life.
 #[derive(Default)]
@@ -40,8 +45,13 @@ impl Pulse {
     /// Comes back when the time is up.
     pub(super) async fn watch(&self, wall: Duration) -> MediaError {
         let (mut elapsed, mut silence, mut seen) = (Duration::ZERO, Duration::ZERO, 0);
+        let whole = tokio::time::sleep(wall * 2 + MAX_PAUSES);
+        tokio::pin!(whole);
         loop {
-            tokio::time::sleep(TICK).await;
+            tokio::select! {
+                () = &mut whole => return MediaError::Stalled,
+                () = tokio::time::sleep(TICK) => {}
+            }
             let beats = self.beats.load(Ordering::Relaxed);
             if self.pauses.load(Ordering::Relaxed) > 0 || beats != std::mem::replace(&mut seen, beats) {
                 silence = Duration::ZERO;
@@ -84,6 +94,28 @@ mod tests {
             error = pulse.watch(HOUR) => assert!(error.to_string().contains("wall-clock"), "{error}"),
             () = beat => {}
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_never_answers_ends_it_and_so_does_a_worker_that_only_asks() {
+        let (pulse, began) = (Pulse::default(), tokio::time::Instant::now());
+        tokio::select! {
+            error = pulse.watch(HOUR) => assert!(matches!(error, MediaError::Stalled), "{error}"),
+            () = pulse.paused(std::future::pending()) => {}
+        }
+        assert_eq!(began.elapsed(), HOUR * 2 + MAX_PAUSES);
+        let asking = async {
+            loop {
+                pulse.paused(tokio::time::sleep(Duration::from_secs(1))).await;
+                pulse.beat();
+            }
+        };
+        let began = tokio::time::Instant::now();
+        tokio::select! {
+            error = pulse.watch(HOUR) => assert!(matches!(error, MediaError::Stalled), "{error}"),
+            () = asking => {}
+        }
+        assert_eq!(began.elapsed(), HOUR * 2 + MAX_PAUSES);
     }
 
     #[tokio::test(start_paused = true)]

@@ -127,7 +127,7 @@ fn blame(held: &Held, error: MediaError, failure: Option<VaultError>) -> MakeErr
         Some(failure) => MakeError::Job(failure.into()),
         // Whatever ends a service may end its workers first, and nothing that they say then is held against the clip.
         None if error.is_passing() || held.is_ending() => MakeError::Job(JobError::Passing(error.into())),
-        None if matches!(error, MediaError::Killed(_)) => MakeError::Job(JobError::Failed {
+        None if error.is_doubtful() => MakeError::Job(JobError::Failed {
             code: error.code(),
             source: error.into(),
         }),
