@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dashvault::media::{Config, Media, Output, OutputKind, OutputSink, Plan, Source, plan};
+use dashvault::media::{Config, Media, Output, OutputKind, OutputSink, Plan, Source, Transcoder as _, plan};
 use dashvault_test_support::{Scratch, program};
 
 const ROUNDS: usize = 5;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     for _ in 0..ROUNDS {
         let began = Instant::now();
         let report = runtime
-            .block_on(media.make(&clip, &plan, &mut Nowhere, |_| {}))
+            .block_on(media.make(&clip, &plan, &mut Nowhere, &|_| {}))
             .expect("renditions");
         ours.push(began.elapsed());
         assert_eq!(report.outputs.len(), plan.outputs.len(), "an output was dropped");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use dashvault_worker_protocol::{
     Failure, FromWorker, Job, Limits, MAX_ANSWER_BYTES, MAX_DURATION_MS, MAX_OUTPUTS, Start, ToWorker,
 };
@@ -10,7 +11,7 @@ use dashvault_worker_protocol::{
 use super::outputs::Outputs;
 use super::process::{Worker, readable};
 use super::watch::Pulse;
-use super::{MadeOutput, MakeReport, MediaError, OutputSink, Plan, Probe, Source};
+use super::{MadeOutput, MakeReport, MediaError, OutputSink, Plan, Probe, Source, Transcoder};
 
 /// Where the worker is and what it may do.
 #[derive(Debug, Clone, Default)]
@@ -85,46 +86,6 @@ impl Media {
         }
     }
 
-    /// What is in the clip.
-    pub async fn probe(&self, source: &dyn Source) -> Result<Probe, MediaError> {
-        if source.is_empty() {
-            return Err(MediaError::Invalid("the file is empty".to_owned()));
-        }
-        match self.run(Job::Probe, PROBE_LIMITS, source, None, &|_| {}).await? {
-            FromWorker::Probed(probe) => checked(*probe, source.len()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Makes the plan's outputs. `progress` is told a share from 0 to 1. On an error every byte that the sink took is to be
-    /// thrown away.
-    pub async fn make(
-        &self,
-        source: &dyn Source,
-        plan: &Plan,
-        sink: &mut dyn OutputSink,
-        progress: impl Fn(f32) + Send + Sync,
-    ) -> Result<MakeReport, MediaError> {
-        if plan.outputs.is_empty() || plan.outputs.len() > MAX_OUTPUTS {
-            return Err(MediaError::OverLimits(format!(
-                "{} outputs in one plan",
-                plan.outputs.len()
-            )));
-        }
-        let mut outputs = Outputs::new(plan);
-        let limits = Limits {
-            cpu_secs: BASE_SECS + CPU_SECS_A_SECOND * granted_secs(plan.duration_ms, source.len()),
-            memory_bytes: MAKE_MEMORY_BYTES,
-        };
-        let job = Job::Make(plan.clone());
-        let run = self.run(job, limits, source, Some((&mut outputs, sink)), &progress);
-        let made = match run.await? {
-            FromWorker::Made(made) => made,
-            other => return Err(unexpected(&other)),
-        };
-        report(plan, outputs.finish(&made.files)?)
-    }
-
     fn start(&self, job: Job, limits: Limits, input_bytes: u64) -> Start {
         Start {
             job,
@@ -173,6 +134,46 @@ impl Media {
             Some(FromWorker::Failed(failure)) => Err(failed(failure)),
             Some(last) => worker.end().await.map(|()| last),
         }
+    }
+}
+
+#[async_trait]
+impl Transcoder for Media {
+    async fn probe(&self, source: &dyn Source) -> Result<Probe, MediaError> {
+        if source.is_empty() {
+            return Err(MediaError::Invalid("the file is empty".to_owned()));
+        }
+        match self.run(Job::Probe, PROBE_LIMITS, source, None, &|_| {}).await? {
+            FromWorker::Probed(probe) => checked(*probe, source.len()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn make(
+        &self,
+        source: &dyn Source,
+        plan: &Plan,
+        sink: &mut dyn OutputSink,
+        progress: &(dyn Fn(f32) + Send + Sync),
+    ) -> Result<MakeReport, MediaError> {
+        if plan.outputs.is_empty() || plan.outputs.len() > MAX_OUTPUTS {
+            return Err(MediaError::OverLimits(format!(
+                "{} outputs in one plan",
+                plan.outputs.len()
+            )));
+        }
+        let mut outputs = Outputs::new(plan);
+        let limits = Limits {
+            cpu_secs: BASE_SECS + CPU_SECS_A_SECOND * granted_secs(plan.duration_ms, source.len()),
+            memory_bytes: MAKE_MEMORY_BYTES,
+        };
+        let job = Job::Make(plan.clone());
+        let run = self.run(job, limits, source, Some((&mut outputs, sink)), progress);
+        let made = match run.await? {
+            FromWorker::Made(made) => made,
+            other => return Err(unexpected(&other)),
+        };
+        report(plan, outputs.finish(&made.files)?)
     }
 }
 
@@ -285,7 +286,7 @@ fn failed(failure: Failure) -> MediaError {
 /// The input of a run that reads none.
 struct Nothing;
 
-#[async_trait::async_trait]
+#[async_trait]
 impl Source for Nothing {
     fn len(&self) -> u64 {
         0

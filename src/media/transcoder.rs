@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MakeReport, Media, MediaError, OutputSink, Plan, Probe, Source};
+use super::{MakeReport, MediaError, OutputSink, Plan, Probe, Source};
 
 /// Looks into clips and makes renditions of them. A future that is dropped ends the work at once.
 #[async_trait]
@@ -19,21 +19,4 @@ pub trait Transcoder: Send + Sync {
         sink: &mut dyn OutputSink,
         progress: &(dyn Fn(f32) + Send + Sync),
     ) -> Result<MakeReport, MediaError>;
-}
-
-#[async_trait]
-impl Transcoder for Media {
-    async fn probe(&self, source: &dyn Source) -> Result<Probe, MediaError> {
-        self.probe(source).await
-    }
-
-    async fn make(
-        &self,
-        source: &dyn Source,
-        plan: &Plan,
-        sink: &mut dyn OutputSink,
-        progress: &(dyn Fn(f32) + Send + Sync),
-    ) -> Result<MakeReport, MediaError> {
-        self.make(source, plan, sink, progress).await
-    }
 }

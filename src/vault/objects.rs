@@ -203,9 +203,4 @@ impl Vault {
     pub async fn remove_objects(&self, ids: &[ObjectId]) -> Result<(), VaultError> {
         Ok(self.inner.store.delete_all(Location::Data, ids).await?)
     }
-
-    /// Removes pieces' bytes from the staging location; those that are gone already are fine. The rows are the caller's.
-    pub async fn remove_pieces(&self, ids: &[ObjectId]) -> Result<(), VaultError> {
-        Ok(self.inner.store.delete_all(Location::Staging, ids).await?)
-    }
 }

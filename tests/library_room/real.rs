@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dashvault::access::ReadGrant;
 use dashvault::library::What;
-use dashvault::media::{self, MakeReport, Media, OutputSink, Source};
+use dashvault::media::{self, MakeReport, Media, OutputSink, Source, Transcoder as _};
 use dashvault::model::index::{RenditionIndex, Track};
 use dashvault::model::{ClipState, ObjectKind};
 use dashvault_test_support::{Scratch, program};
@@ -61,7 +61,10 @@ async fn published(house: &House, clip: &Path) -> (ReadGrant, MakeReport, Kept) 
     let probe = media.probe(&source).await.expect("a probe");
     let plan = media::plan(&probe);
     let mut kept = Kept::default();
-    let report = media.make(&source, &plan, &mut kept, |_| {}).await.expect("renditions");
+    let report = media
+        .make(&source, &plan, &mut kept, &|_| {})
+        .await
+        .expect("renditions");
     let mut objects = vec![(ObjectKind::Video, "original".to_owned(), source.0.to_vec())];
     for output in report.outputs.iter().filter(|output| output.index.is_some()) {
         let index = output.index.as_ref().unwrap();

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use dashvault::media::{Config, Media, MediaError, Output, OutputKind, Plan};
+use dashvault::media::{Config, Media, MediaError, Output, OutputKind, Plan, Transcoder as _};
 use dashvault_test_support::Scratch;
 
 use crate::{Clip, Outputs};
@@ -33,7 +33,7 @@ async fn run(script: &str) -> Result<(), MediaError> {
     };
     let clip = Clip(vec![1; 5_000]);
     media
-        .make(&clip, &plan, &mut Outputs::default(), |_| {})
+        .make(&clip, &plan, &mut Outputs::default(), &|_| {})
         .await
         .map(drop)
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use dashvault::media::{Config, MakeReport, Media, MediaError, OutputSink, Plan, Probe, Source, plan};
+use dashvault::media::{Config, MakeReport, Media, MediaError, OutputSink, Plan, Probe, Source, Transcoder as _, plan};
 use dashvault_test_support::{Scratch, program};
 
 /// A clip in memory.
@@ -90,7 +90,7 @@ async fn make_by(clip: &Clip, plan: impl Fn(&Probe) -> Plan) -> Result<Made, Med
     let plan = plan(&probe);
     let (mut outputs, progress) = (Outputs::default(), Mutex::new(Vec::new()));
     let told = |share| progress.lock().expect("progress").push(share);
-    let report = media().make(clip, &plan, &mut outputs, told).await?;
+    let report = media().make(clip, &plan, &mut outputs, &told).await?;
     for output in &report.outputs {
         let bytes = &outputs.0[output.output];
         assert_eq!(bytes.len() as u64, output.bytes, "{}", output.name);

@@ -129,6 +129,12 @@ impl Faulty {
         got.bytes().await.expect("its bytes")
     }
 
+    /// Loses an object.
+    pub async fn remove(&self, name: &str) {
+        let removed = self.inner.delete(&Path::from(name)).await;
+        removed.expect("the object was there");
+    }
+
     /// Puts other bytes in an object's place.
     pub async fn replace(&self, name: &str, bytes: impl Into<Bytes>) {
         let payload = PutPayload::from(bytes.into());
