@@ -72,8 +72,8 @@ impl Library {
                 run_after: now,
             })
             .await?;
+            // Uploads before clips before links, wherever two of them are locked.
             tx.erase_upload(clip, now).await?;
-            tx.revoke_links_of_clip(clip, now).await?;
             if !tx.erase_clip_keys(clip, now).await? {
                 tx.rollback().await?;
                 return match self.owned(session, clip).await? {
@@ -81,6 +81,7 @@ impl Library {
                     _ => Ok(None),
                 };
             }
+            tx.revoke_links_of_clip(clip, now).await?;
             tx.commit().await?;
             self.inner.catalog.checkpoint().await?;
         }

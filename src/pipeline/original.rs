@@ -174,6 +174,8 @@ impl Inner {
         let index = owner_keys.index("clip_sha256", &by_device(clip, sealed));
 
         let mut tx = self.begin_step(held).await?;
+        // Uploads before clips, as ingest and the owner's erasure lock them.
+        let finished = tx.finish_upload(clip.id, now).await?;
         self.vault.publish(&mut tx, keys, sealed, &about, None).await?;
         let publication = ClipPublication {
             id: clip.id,
@@ -193,7 +195,7 @@ impl Inner {
         if !tx.publish_clip(&publication, now).await? {
             return Err(JobError::Gone);
         }
-        if !tx.finish_upload(clip.id, now).await? {
+        if !finished {
             return Err(JobError::internal("the upload is not complete"));
         }
         if !sound {

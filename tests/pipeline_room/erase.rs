@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dashvault::model::{ClipId, ClipState, Clock as _, EventKind, JobId, JobKind, JobState, UploadState};
 use dashvault::vault::UploadMetadata;
-use dashvault_test_support::Reader;
+use dashvault_test_support::{Postgres, Reader};
 
 use crate::fake::{FakeTranscoder, VIDEO};
 use crate::finish::clip;
@@ -160,6 +160,35 @@ async fn an_erasure_ends_with_an_empty_log_or_the_sweep_empties_it() {
         pipeline.sweep().await.unwrap();
         assert_eq!(room.log_bytes(), 0);
     }
+}
+
+#[tokio::test]
+async fn an_erasure_and_a_finish_never_wait_for_each_other_crosswise() {
+    let postgres = Postgres::shared();
+    let url = postgres.database();
+    let room = Room::on_postgres(url.clone()).await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    // As an owner's erasure begins.
+    let mut erasure = room.catalog.begin().await.unwrap();
+    assert!(erasure.erase_upload(id, room.clock.now_ms()).await.unwrap());
+    let finish = tokio::spawn({
+        let pipeline = pipeline.clone();
+        async move { pipeline.work_once().await }
+    });
+    until("the finish waits for the upload's row", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND wait_event_type = 'Lock'";
+        postgres.psql(&url, waiting) == "1"
+    })
+    .await;
+    let erased = erasure.erase_clip_keys(id, room.clock.now_ms()).await;
+    assert!(erased.expect("no deadlock"));
+    erasure.rollback().await.unwrap();
+    finish.await.unwrap().unwrap();
+    room.settle(&pipeline).await;
+    assert_eq!(room.clip(id).await.state, ClipState::Ready);
+    room.assert_tidy(&[id]).await;
 }
 
 #[tokio::test]

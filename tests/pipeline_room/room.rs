@@ -44,11 +44,18 @@ pub struct Room {
 impl Room {
     pub async fn new() -> Self {
         let scratch = Scratch::new("pipeline");
+        let dir = scratch.path().join("catalogue");
+        Self::over(scratch, catalog::Config::Sqlite { dir }).await
+    }
+
+    /// On PostgreSQL, for what SQLite's one lock hides.
+    pub async fn on_postgres(url: String) -> Self {
+        Self::over(Scratch::new("pipeline"), catalog::Config::Postgres { url }).await
+    }
+
+    async fn over(scratch: Scratch, config: catalog::Config) -> Self {
         let keyring = scratch.path().join("keyring");
         Keyring::create(&keyring).expect("a keyring");
-        let config = catalog::Config::Sqlite {
-            dir: scratch.path().join("catalogue"),
-        };
         let catalog = Catalog::connect(&config).await.expect("a catalogue");
         let (data, staging) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
         let faults = Arc::new(Faults::default());
