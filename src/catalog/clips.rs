@@ -6,7 +6,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{Row, cursor};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, ClipState, DeviceId, OwnerId, TenantId, UnixMs};
 
@@ -238,15 +238,24 @@ impl Catalog {
         rows.iter().map(|row| Row::new("clips", row).id("id")).collect()
     }
 
-    /// Clips whose days in the trash are over, the longest overdue first; none that is held.
-    pub async fn clips_to_erase(&self, now: UnixMs, limit: i64) -> Result<Vec<ClipRow>, CatalogError> {
+    /// At most `limit` clips whose days in the trash are over, the longest overdue first, from the first behind `after`;
+    /// none that is held.
+    pub async fn clips_to_erase(
+        &self,
+        now: UnixMs,
+        after: Option<(UnixMs, ClipId)>,
+        limit: u32,
+    ) -> Result<Vec<ClipRow>, CatalogError> {
         let text = format!(
-            "SELECT {COLUMNS} FROM clips WHERE state = 'trashed' AND held = 0 AND erase_at <= $1 ORDER BY erase_at \
-             LIMIT $2"
+            "SELECT {COLUMNS} FROM clips WHERE state = 'trashed' AND held = 0 AND erase_at <= $1 \
+             AND (erase_at > $2 OR (erase_at = $2 AND id > $3)) ORDER BY erase_at, id LIMIT $4"
         );
+        let (time, id) = cursor(after.map(|(time, id)| (time, *id.as_bytes())));
         let rows = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(now)
-            .bind(limit)
+            .bind(time)
+            .bind(id)
+            .bind(i64::from(limit))
             .fetch_all(self.readers())
             .await?;
         rows.iter().map(clip_row).collect()

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{Row, cursor};
 use super::{Catalog, CatalogError, OwnerState, Tx};
 use crate::model::{ClipId, ClipState, LinkId, LinkMediaState, OwnerId, TenantId, UnixMs};
 
@@ -87,14 +87,24 @@ impl Catalog {
     }
 
     /// At most `limit` links that are over (revoked, past their end, or their clip in the trash or being erased) and whose
-    /// media are not removed yet. A link that is used up is not over: its sessions go on.
-    pub async fn links_to_clear(&self, now: UnixMs, limit: u32) -> Result<Vec<LinkRow>, CatalogError> {
+    /// media are not removed yet, by their ends, from the first behind `after`. A link that is used up is not over: its
+    /// sessions go on.
+    pub async fn links_to_clear(
+        &self,
+        now: UnixMs,
+        after: Option<(UnixMs, LinkId)>,
+        limit: u32,
+    ) -> Result<Vec<LinkRow>, CatalogError> {
+        let (time, id) = cursor(after.map(|(time, id)| (time, *id.as_bytes())));
         let rows = sqlx::query(select!(
             "WHERE l.media_state <> 'removed' AND (l.expires_at <= $1 OR l.revoked_at IS NOT NULL \
              OR c.state IN ('trashed', 'erasing')) \
-             ORDER BY l.expires_at LIMIT $2"
+             AND (l.expires_at > $2 OR (l.expires_at = $2 AND l.id > $3)) \
+             ORDER BY l.expires_at, l.id LIMIT $4"
         ))
         .bind(now)
+        .bind(time)
+        .bind(id)
         .bind(i64::from(limit))
         .fetch_all(self.readers())
         .await?;

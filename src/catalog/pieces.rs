@@ -54,12 +54,14 @@ impl Catalog {
             .collect()
     }
 
-    /// Uploads that are over and still have pieces or keys, at most `limit`.
-    pub async fn uploads_to_release(&self, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
+    /// Uploads that are over and still have pieces or keys, at most `limit`, by their ids, from the first behind `after`.
+    pub async fn uploads_to_release(&self, after: Option<ClipId>, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
         let rows = sqlx::query(
             "SELECT id FROM uploads WHERE state IN ('ended', 'expired') \
-             AND EXISTS (SELECT 1 FROM upload_keys WHERE upload_keys.upload_id = uploads.id) ORDER BY id LIMIT $1",
+             AND EXISTS (SELECT 1 FROM upload_keys WHERE upload_keys.upload_id = uploads.id) \
+             AND id > $1 ORDER BY id LIMIT $2",
         )
+        .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
         .bind(i64::from(limit))
         .fetch_all(self.readers())
         .await?;

@@ -6,6 +6,12 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::CatalogError;
+use crate::model::UnixMs;
+
+/// Where a walk over times and ids goes on, as the two values that are compared; before everything at its beginning.
+pub(super) fn cursor(after: Option<(UnixMs, [u8; 16])>) -> (UnixMs, Vec<u8>) {
+    after.map_or((UnixMs::MIN, Vec::new()), |(time, id)| (time, id.to_vec()))
+}
 
 /// A row of a named table.
 pub(super) struct Row<'r> {

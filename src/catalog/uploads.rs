@@ -5,7 +5,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{Row, cursor};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, DeviceId, OwnerId, TenantId, UnixMs, UploadState};
 
@@ -88,26 +88,39 @@ impl Catalog {
         row.as_ref().map(upload_row).transpose()
     }
 
-    /// Open uploads that have all their bytes, at most `limit`.
-    pub async fn full_uploads(&self, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
-        let rows =
-            sqlx::query("SELECT id FROM uploads WHERE state = 'open' AND received = length ORDER BY id LIMIT $1")
-                .bind(i64::from(limit))
-                .fetch_all(self.readers())
-                .await?;
-        rows.iter().map(|row| Row::new("uploads", row).id("id")).collect()
-    }
-
-    /// Open uploads to which nothing came for too long, the longest overdue first, at most `limit`.
-    pub async fn uploads_to_expire(&self, now: UnixMs, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
+    /// Open uploads that have all their bytes, at most `limit`, by their ids, from the first behind `after`.
+    pub async fn full_uploads(&self, after: Option<ClipId>, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
         let rows = sqlx::query(
-            "SELECT id FROM uploads WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at, id LIMIT $2",
+            "SELECT id FROM uploads WHERE state = 'open' AND received = length AND id > $1 ORDER BY id LIMIT $2",
         )
-        .bind(now)
+        .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
         .bind(i64::from(limit))
         .fetch_all(self.readers())
         .await?;
         rows.iter().map(|row| Row::new("uploads", row).id("id")).collect()
+    }
+
+    /// Open uploads to which nothing came for too long and when each was over, the longest overdue first, at most `limit`,
+    /// from the first behind `after`.
+    pub async fn uploads_to_expire(
+        &self,
+        now: UnixMs,
+        after: Option<(UnixMs, ClipId)>,
+        limit: u32,
+    ) -> Result<Vec<(UnixMs, ClipId)>, CatalogError> {
+        let (time, id) = cursor(after.map(|(time, id)| (time, *id.as_bytes())));
+        let rows = sqlx::query(
+            "SELECT id, expires_at FROM uploads WHERE state = 'open' AND expires_at <= $1 \
+             AND (expires_at > $2 OR (expires_at = $2 AND id > $3)) ORDER BY expires_at, id LIMIT $4",
+        )
+        .bind(now)
+        .bind(time)
+        .bind(id)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let rows = rows.iter().map(|row| Row::new("uploads", row));
+        rows.map(|row| Ok((row.int("expires_at")?, row.id("id")?))).collect()
     }
 }
 

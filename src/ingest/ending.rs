@@ -15,6 +15,8 @@ const LOOKS: usize = 100;
 const PIECES_A_STEP: u32 = 256;
 /// A client that was away for so long is told 404 instead of 410.
 const TOMBSTONE_MS: i64 = 31 * 24 * 60 * 60 * 1000;
+/// Uploads in a row for which the catalogue does not answer before it counts as away.
+const MAX_SILENCES: u32 = 3;
 /// Longest that an ending waits for a writer on this node; the epoch fences it anyway.
 const ENDING_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -55,29 +57,29 @@ impl Ingest {
 
     pub(super) async fn sweep_uploads(&self) -> Result<Swept, IngestError> {
         let now = self.inner.clock.now_ms();
-        let mut swept = Swept::default();
+        let (mut swept, mut troubles) = (Swept::default(), Troubles::default());
+        let mut after = None;
         for _ in 0..LOOKS {
-            let overdue = self.inner.catalog.uploads_to_expire(now, UPLOADS_A_LOOK).await?;
-            if overdue.is_empty() {
-                break;
-            }
-            for id in overdue {
-                swept.expired += u64::from(self.expire(id, now).await?);
+            let overdue = self.inner.catalog.uploads_to_expire(now, after, UPLOADS_A_LOOK).await?;
+            let Some(last) = overdue.last().copied() else { break };
+            after = Some(last);
+            for (_, id) in overdue {
+                swept.expired += u64::from(troubles.unless(self.expire(id, now).await)?);
             }
         }
+        let mut after = None;
         for _ in 0..LOOKS {
-            let over = self.inner.catalog.uploads_to_release(UPLOADS_A_LOOK).await?;
-            if over.is_empty() {
-                break;
-            }
+            let over = self.inner.catalog.uploads_to_release(after, UPLOADS_A_LOOK).await?;
+            let Some(last) = over.last().copied() else { break };
+            after = Some(last);
             for id in over {
-                swept.pieces += self.release(id, now).await?;
+                swept.pieces += troubles.unless(self.release(id, now).await)?;
             }
         }
         let mut tx = self.inner.catalog.begin().await?;
         swept.tombstones = tx.remove_tombstones(now - TOMBSTONE_MS).await?;
         tx.commit().await?;
-        Ok(swept)
+        troubles.end(swept)
     }
 
     async fn expire(&self, id: ClipId, now: UnixMs) -> Result<bool, IngestError> {
@@ -112,18 +114,58 @@ impl Ingest {
     }
 
     pub(super) async fn complete_full(&self) -> Result<u64, IngestError> {
-        let mut completed = 0;
+        let (mut completed, mut troubles) = (0, Troubles::default());
+        let mut after = None;
         loop {
-            let full = self.inner.catalog.full_uploads(UPLOADS_A_LOOK).await?;
-            if full.is_empty() {
-                return Ok(completed);
-            }
+            let full = self.inner.catalog.full_uploads(after, UPLOADS_A_LOOK).await?;
+            let Some(last) = full.last().copied() else {
+                return troubles.end(completed);
+            };
+            after = Some(last);
             for id in full {
-                let now = self.inner.clock.now_ms();
-                let mut tx = self.inner.catalog.begin().await?;
-                completed += u64::from(complete(&mut tx, &self.inner.audit, id, now).await?);
-                tx.commit().await?;
+                completed += u64::from(troubles.unless(self.complete_one(id).await)?);
             }
         }
+    }
+
+    async fn complete_one(&self, id: ClipId) -> Result<bool, IngestError> {
+        let now = self.inner.clock.now_ms();
+        let mut tx = self.inner.catalog.begin().await?;
+        let completed = complete(&mut tx, &self.inner.audit, id, now).await?;
+        tx.commit().await?;
+        Ok(completed)
+    }
+}
+
+/// What went wrong in a walk whose uploads do not stop each other.
+#[derive(Default)]
+struct Troubles {
+    /// The one that is told.
+    first: Option<IngestError>,
+    silences: u32,
+}
+
+impl Troubles {
+    /// What was done for an upload, or nothing if that failed. An error once the catalogue was silent for so many in a row
+    /// that it is away.
+    fn unless<T: Default>(&mut self, done: Result<T, IngestError>) -> Result<T, IngestError> {
+        let error = match done {
+            Ok(done) => {
+                self.silences = 0;
+                return Ok(done);
+            }
+            Err(error) => error,
+        };
+        let silent = matches!(error, IngestError::Unavailable(_));
+        self.silences = if silent { self.silences + 1 } else { 0 };
+        if self.silences >= MAX_SILENCES {
+            return Err(error);
+        }
+        self.first.get_or_insert(error);
+        Ok(T::default())
+    }
+
+    fn end<T>(self, done: T) -> Result<T, IngestError> {
+        self.first.map_or(Ok(done), Err)
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Audit;
 use crate::catalog::{Catalog, CatalogError};
 use crate::media::Transcoder;
-use crate::model::Clock;
+use crate::model::{Clock, Trouble};
 use crate::vault::{ObjectAbout, SealedObject, Vault, VaultError};
 
 /// How the pipeline works.
@@ -93,6 +93,16 @@ pub enum PipelineError {
     /// The vault failed.
     #[error("what nobody holds could not be removed")]
     Vault(#[from] VaultError),
+}
+
+impl PipelineError {
+    /// What it means to the walk that met it.
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::Catalog(error) => error.trouble(),
+            Self::Vault(error) => error.trouble(),
+        }
+    }
 }
 
 impl Pipeline {

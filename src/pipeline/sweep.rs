@@ -2,17 +2,35 @@
 //! destroyed and still stands in the database's log.
 
 use super::{Inner, PipelineError};
-use crate::catalog::{LinkRow, NewJob};
-use crate::model::{JobId, JobKind, LinkMediaState, UnixMs};
+use crate::catalog::{ClipRow, LinkRow, NewJob};
+use crate::model::{JobId, JobKind, LinkMediaState, Trouble, UnixMs};
 
-/// Rows of a kind in one walk; the next one comes a minute later.
+/// Rows of one look; a walk goes on behind the last of them.
 const BATCH: u32 = 100;
 /// Ended jobs are kept for a day, for whoever looks into what happened.
 const KEPT_MS: i64 = 24 * 3_600 * 1_000;
 
+/// Rows in a row for which nothing answers before it is asked whether anything does: so many may each be in trouble of their
+/// own.
+const MAX_SILENCES: u32 = 3;
+
+/// What went wrong in a walk whose rows do not stop each other.
+#[derive(Default)]
+struct Troubles {
+    /// The one that is told.
+    first: Option<PipelineError>,
+    silences: u32,
+}
+
+impl Troubles {
+    fn end(self) -> Result<(), PipelineError> {
+        self.first.map_or(Ok(()), Err)
+    }
+}
+
 impl Inner {
     /// One walk. Any number of nodes may walk at once: whatever two of them see is removed once and then not there. What
-    /// stops one part does not stop the others; the first failure is told.
+    /// stops one part or one row does not stop the others; the first failure is told.
     pub(super) async fn sweep(&self) -> Result<(), PipelineError> {
         let now = self.clock.now_ms();
         let intents = self.vault.sweep_intents(now).await;
@@ -27,32 +45,73 @@ impl Inner {
     }
 
     async fn clear_links(&self, now: UnixMs) -> Result<(), PipelineError> {
-        for link in self.catalog.links_to_clear(now, BATCH).await? {
-            self.clear_link(&link).await?;
+        let (mut after, mut troubles) = (None, Troubles::default());
+        loop {
+            let links = self.catalog.links_to_clear(now, after, BATCH).await?;
+            for link in &links {
+                let cleared = self.clear_link(link).await;
+                if !self.goes_on(&mut troubles, cleared).await {
+                    return troubles.end();
+                }
+            }
+            after = links.last().map(|link| (link.expires_at, link.id));
+            if links.len() < BATCH as usize {
+                return troubles.end();
+            }
+        }
+    }
+
+    async fn queue_due_trash(&self, now: UnixMs) -> Result<(), PipelineError> {
+        let (mut after, mut troubles) = (None, Troubles::default());
+        loop {
+            let clips = self.catalog.clips_to_erase(now, after, BATCH).await?;
+            for clip in &clips {
+                let queued = self.queue_due(clip, now).await;
+                if !self.goes_on(&mut troubles, queued).await {
+                    return troubles.end();
+                }
+            }
+            after = clips.last().and_then(|clip| Some((clip.erase_at?, clip.id)));
+            if clips.len() < BATCH as usize {
+                return troubles.end();
+            }
+        }
+    }
+
+    /// The way back ends in the transaction that queues the erasure: a clip is restored before it or not at all.
+    async fn queue_due(&self, clip: &ClipRow, now: UnixMs) -> Result<(), PipelineError> {
+        let mut tx = self.catalog.begin().await?;
+        // Jobs before clips, as every job locks them.
+        tx.queue_erasure(&NewJob {
+            id: JobId::random(),
+            tenant: clip.tenant,
+            kind: JobKind::EraseClip,
+            owner: clip.owner,
+            clip: Some(clip.id),
+            link: None,
+            run_after: now,
+        })
+        .await?;
+        if tx.begin_due_erasure(clip.id, now).await? {
+            tx.commit().await?;
         }
         Ok(())
     }
 
-    /// The way back ends in the transaction that queues the erasure: a clip is restored before it or not at all.
-    async fn queue_due_trash(&self, now: UnixMs) -> Result<(), PipelineError> {
-        for clip in self.catalog.clips_to_erase(now, i64::from(BATCH)).await? {
-            let mut tx = self.catalog.begin().await?;
-            // Jobs before clips, as every job locks them.
-            tx.queue_erasure(&NewJob {
-                id: JobId::random(),
-                tenant: clip.tenant,
-                kind: JobKind::EraseClip,
-                owner: clip.owner,
-                clip: Some(clip.id),
-                link: None,
-                run_after: now,
-            })
-            .await?;
-            if tx.begin_due_erasure(clip.id, now).await? {
-                tx.commit().await?;
-            }
+    /// Notes how a row of a walk went; false when store or catalogue do not answer any more, so that the rest would fail too.
+    async fn goes_on(&self, troubles: &mut Troubles, done: Result<(), PipelineError>) -> bool {
+        let Err(error) = done else {
+            troubles.silences = 0;
+            return true;
+        };
+        let silent = error.trouble() == Trouble::Unavailable;
+        troubles.silences = if silent { troubles.silences + 1 } else { 0 };
+        troubles.first.get_or_insert(error);
+        if troubles.silences < MAX_SILENCES {
+            return true;
         }
-        Ok(())
+        troubles.silences = 0;
+        self.vault.ready().await.is_ok()
     }
 
     async fn forget_jobs(&self, now: UnixMs) -> Result<(), PipelineError> {

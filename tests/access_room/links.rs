@@ -221,7 +221,7 @@ async fn revoking_is_the_owners_and_is_recorded_once() {
     );
     assert_eq!(house.count(owner.owner(), EventKind::LinkRevoked).await, 1);
     assert!(house.access.links(&other).await.unwrap().is_empty());
-    let to_clear = house.catalog.links_to_clear(START, 10).await.unwrap();
+    let to_clear = house.catalog.links_to_clear(START, None, 10).await.unwrap();
     assert_eq!(
         to_clear.iter().map(|row| row.id).collect::<Vec<_>>(),
         [made.id],

@@ -281,7 +281,7 @@ async fn a_held_clip_is_neither_trashed_nor_erased() {
         assert!(write!(catalog, tx => tx.trash_clip(owner, id, 23, 30)));
         write!(catalog, tx => tx.hold_clip(id, true, 24));
         assert!(
-            catalog.clips_to_erase(99, 10).await.unwrap().is_empty(),
+            catalog.clips_to_erase(99, None, 10).await.unwrap().is_empty(),
             "held in the trash"
         );
     })
@@ -301,13 +301,16 @@ async fn what_is_overdue_in_the_trash_is_told_the_longest_first() {
         let due = |now, limit| {
             let catalog = catalog.clone();
             async move {
-                let rows = catalog.clips_to_erase(now, limit).await.unwrap();
+                let rows = catalog.clips_to_erase(now, None, limit).await.unwrap();
                 rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
             }
         };
         assert_eq!(due(39, 10).await, []);
         assert_eq!(due(50, 10).await, [ids[1], ids[0]]);
         assert_eq!(due(99, 1).await, [ids[1]]);
+        let rest = catalog.clips_to_erase(99, Some((40, ids[1])), 10).await.unwrap();
+        let rest: Vec<_> = rest.into_iter().map(|row| row.id).collect();
+        assert_eq!(rest, [ids[0], ids[2]], "a walk goes on behind the first");
     })
     .await;
 }

@@ -172,7 +172,7 @@ async fn media_become_ready_only_while_the_link_stands_and_are_cleared_when_it_i
         );
 
         let to_clear = async |now, limit| {
-            let rows = catalog.links_to_clear(now, limit).await.unwrap();
+            let rows = catalog.links_to_clear(now, None, limit).await.unwrap();
             rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
         };
         assert_eq!(to_clear(99, 10).await, [revoked]);
@@ -180,6 +180,10 @@ async fn media_become_ready_only_while_the_link_stands_and_are_cleared_when_it_i
         assert!(to_clear(99, 10).await.is_empty());
         assert_eq!(to_clear(100, 10).await.len(), 2);
         assert_eq!(to_clear(100, 1).await.len(), 1);
+        let all = catalog.links_to_clear(100, None, 10).await.unwrap();
+        let after = Some((all[0].expires_at, all[0].id));
+        let rest = catalog.links_to_clear(100, after, 10).await.unwrap();
+        assert_eq!(rest.iter().map(|row| row.id).collect::<Vec<_>>(), [all[1].id]);
         in_tx!(catalog, tx => tx.trash_clip(owner.1, clip, 50, 500));
         assert_eq!(to_clear(99, 10).await.len(), 2, "the clip is in the trash");
     })

@@ -81,9 +81,10 @@ async fn pieces_of_an_ended_upload_become_ended_intents_and_its_keys_go_last() {
         for piece in &pieces {
             write!(catalog, tx => tx.insert_piece(piece, 20));
         }
-        assert_eq!(catalog.uploads_to_release(10).await.unwrap(), []);
+        assert_eq!(catalog.uploads_to_release(None, 10).await.unwrap(), []);
         write!(catalog, tx => tx.end_upload(key.upload, 30));
-        assert_eq!(catalog.uploads_to_release(10).await.unwrap(), [key.upload]);
+        assert_eq!(catalog.uploads_to_release(None, 10).await.unwrap(), [key.upload]);
+        assert_eq!(catalog.uploads_to_release(Some(key.upload), 10).await.unwrap(), []);
 
         assert_eq!(write!(catalog, tx => tx.release_pieces(at.0, key.upload, 2, 40)), 2);
         assert_eq!(catalog.pieces_of(key.upload, None, 10).await.unwrap(), pieces[..1]);
@@ -97,7 +98,7 @@ async fn pieces_of_an_ended_upload_become_ended_intents_and_its_keys_go_last() {
         assert_eq!(write!(catalog, tx => tx.release_pieces(at.0, key.upload, 2, 40)), 1);
         assert_eq!(catalog.pieces_of(key.upload, None, 10).await.unwrap(), []);
         assert_eq!(catalog.upload_keys_of(key.upload).await.unwrap(), []);
-        assert_eq!(catalog.uploads_to_release(10).await.unwrap(), []);
+        assert_eq!(catalog.uploads_to_release(None, 10).await.unwrap(), []);
         assert_eq!(write!(catalog, tx => tx.release_pieces(at.0, key.upload, 2, 40)), 0);
 
         let intents = catalog.ended_intents(40, 10).await.unwrap();

@@ -123,17 +123,18 @@ async fn an_upload_completes_once_and_only_with_all_its_bytes() {
     both(async |catalog| {
         let id = an_upload(&catalog, an_owner(&catalog).await).await;
         write!(catalog, tx => tx.advance_upload(&step(id, 0, 0, LENGTH - 1), 20));
-        assert_eq!(catalog.full_uploads(10).await.unwrap(), []);
+        assert_eq!(catalog.full_uploads(None, 10).await.unwrap(), []);
         assert_eq!(write!(catalog, tx => tx.complete_upload(id, 30)), None);
         write!(catalog, tx => tx.advance_upload(&step(id, 0, LENGTH - 1, LENGTH), 30));
-        assert_eq!(catalog.full_uploads(10).await.unwrap(), [id]);
+        assert_eq!(catalog.full_uploads(None, 10).await.unwrap(), [id]);
+        assert_eq!(catalog.full_uploads(Some(id), 10).await.unwrap(), []);
         let row = write!(catalog, tx => tx.complete_upload(id, 40)).unwrap();
         assert_eq!(
             (row.state, row.received, row.updated_at),
             (UploadState::Complete, LENGTH, 40)
         );
         assert_eq!(write!(catalog, tx => tx.complete_upload(id, 50)), None);
-        assert_eq!(catalog.full_uploads(10).await.unwrap(), []);
+        assert_eq!(catalog.full_uploads(None, 10).await.unwrap(), []);
         assert_eq!(write!(catalog, tx => tx.fence_upload(id, 500)), None);
         assert!(
             !write!(catalog, tx => tx.end_upload(id, 50)),
@@ -188,10 +189,12 @@ async fn an_upload_expires_when_nothing_came_for_too_long() {
     both(async |catalog| {
         let at = an_owner(&catalog).await;
         let (quiet, busy) = (an_upload(&catalog, at).await, an_upload(&catalog, at).await);
-        assert_eq!(catalog.uploads_to_expire(99, 10).await.unwrap(), []);
-        assert_eq!(catalog.uploads_to_expire(100, 10).await.unwrap().len(), 2);
+        assert_eq!(catalog.uploads_to_expire(99, None, 10).await.unwrap(), []);
+        assert_eq!(catalog.uploads_to_expire(100, None, 10).await.unwrap().len(), 2);
         write!(catalog, tx => tx.advance_upload(&step(busy, 0, 0, 10), 99));
-        assert_eq!(catalog.uploads_to_expire(100, 10).await.unwrap(), [quiet]);
+        assert_eq!(catalog.uploads_to_expire(100, None, 10).await.unwrap(), [(100, quiet)]);
+        let after = Some((100, quiet));
+        assert_eq!(catalog.uploads_to_expire(100, after, 10).await.unwrap(), []);
         assert!(
             !write!(catalog, tx => tx.expire_upload(busy, 100)),
             "bytes came meanwhile"

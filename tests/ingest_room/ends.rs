@@ -102,6 +102,27 @@ async fn an_upload_expires_a_week_after_its_last_byte() {
 }
 
 #[tokio::test]
+async fn an_upload_that_cannot_be_ended_is_not_in_the_way_of_others() {
+    let room = Room::new().await;
+    let stuck = room.begin(1000).await;
+    room.clock.advance(1);
+    let (one, other) = (room.begin(1000).await, room.begin(1000).await);
+    let mut tx = room.catalog.begin().await.unwrap();
+    assert!(tx.hold_clip(stuck, true, START_MS).await.unwrap());
+    tx.commit().await.unwrap();
+    room.clock.advance(WEEK_MS);
+    assert!(room.ingest.sweep().await.is_err(), "it is told");
+    assert_eq!(room.state(stuck).await, UploadState::Open);
+    for id in [one, other] {
+        assert_eq!(room.state(id).await, UploadState::Expired);
+    }
+    let mut tx = room.catalog.begin().await.unwrap();
+    assert!(tx.hold_clip(stuck, false, START_MS).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(room.ingest.sweep().await.unwrap().expired, 1);
+}
+
+#[tokio::test]
 async fn a_full_store_loses_nothing_and_the_upload_goes_on_when_there_is_room() {
     let room = Room::new().await;
     let bytes = noise(9 << 20);

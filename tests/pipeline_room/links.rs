@@ -116,6 +116,28 @@ async fn media_of_a_link_that_is_over_are_removed() {
 }
 
 #[tokio::test]
+async fn media_that_cannot_be_removed_are_not_in_the_way_of_other_links() {
+    let room = Room::new().await;
+    let id = a_ready_clip(&room).await;
+    let of_clip = room.stored().await;
+    let (first, second) = (make_link(&room, id).await, make_link(&room, id).await);
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    // The one that comes first in the walk: both end at the same time, so by its id.
+    let (stuck, free) = (first.min(second), first.max(second));
+    room.faults.stick(room.objects(id, Some(stuck)).await[0].id);
+    room.clock.advance(LASTS_MS);
+    assert!(pipeline.sweep().await.is_err(), "it is told");
+    assert_eq!(media_state(&room, stuck).await, LinkMediaState::Ready);
+    assert_eq!(media_state(&room, free).await, LinkMediaState::Removed);
+    room.faults.unstick();
+    pipeline.sweep().await.unwrap();
+    assert_eq!(media_state(&room, stuck).await, LinkMediaState::Removed);
+    assert_eq!(room.stored().await, of_clip);
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
 async fn a_link_that_is_over_before_its_media_are_made_gets_none() {
     let room = Room::new().await;
     let id = a_ready_clip(&room).await;
