@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod doctor;
+mod folder_lock;
 mod keys;
 mod output;
 mod owners;

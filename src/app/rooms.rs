@@ -24,6 +24,19 @@ pub(super) enum RoomsError {
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "another `dashvault serve` ({process}) runs on the data folder {folder}: end it first, or give this one a folder of \
+         its own with --data; more workers for the same vault are `dashvault work`"
+    )]
+    InUse { folder: String, process: String },
+    #[error(
+        "the data folder {folder} cannot be locked: give one on a local disk that this user may write, with --data"
+    )]
+    Unlockable {
+        folder: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the database does not open: look whether it runs, and at DASHVAULT_DATABASE_URL or the data folder")]
     Catalog(#[from] CatalogError),
     #[error(
@@ -145,7 +158,7 @@ async fn ensure_keyring(keyring: &Path, catalog: &Catalog, new: NewVault) -> Res
     }
 }
 
-fn make_private_folder(folder: &Path) -> Result<(), RoomsError> {
+pub(super) fn make_private_folder(folder: &Path) -> Result<(), RoomsError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|source| RoomsError::Folder {

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::config::{ServeConfig, WorkConfig, unknown_variables};
 use super::output::{Output, sentence};
 use super::rooms::{self, NewVault, Rooms};
-use super::{CommandError, telemetry};
+use super::{CommandError, folder_lock, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
 use crate::http::{self, PartState, Readiness, Server};
@@ -38,6 +38,8 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     begin_log(&config.work, output);
     // Before anything is made or opened: what is wrong with addresses or TLS.
     let server = Server::bind(config.http)?;
+    // Before anything in the folder is touched; let go at the very end.
+    let _lock = folder_lock::take(&config.work.data)?;
     let rooms = rooms::open(&config.work.data, NewVault::Make).await?;
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;

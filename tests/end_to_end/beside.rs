@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use dashvault_test_support::{Vault, rounds};
+use dashvault_test_support::{Vault, free_port, rounds};
 use futures_util::future::join_all;
 
 use crate::road_clip;
@@ -46,6 +47,53 @@ async fn owners_are_added_beside_sixteen_uploads() {
         .filter(|l| l.starts_with('{'))
         .count();
     assert_eq!(listed as u32, added + 1);
+}
+
+/// Runs a command that is to end by itself, and gives what it said on its standard error; `None` if it succeeded.
+fn refusal(mut command: Command) -> Option<String> {
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the program");
+    let began = Instant::now();
+    while child.try_wait().expect("a state").is_none() {
+        if began.elapsed() > Duration::from_secs(30) {
+            child.kill().expect("it ends");
+            panic!("it runs on");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let out = child.wait_with_output().expect("its words");
+    (!out.status.success()).then(|| String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_service_on_one_folder_is_refused_and_touches_nothing() {
+    let mut vault = Vault::setup().start();
+    let data = vault.data().to_str().expect("UTF-8").to_owned();
+    let noted = std::fs::read_to_string(vault.data().join("public-url")).expect("a note");
+    let (port, admin) = (free_port(), free_port());
+    let serve = [
+        "serve",
+        "--data",
+        &data,
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--admin-listen",
+        &format!("127.0.0.1:{admin}"),
+    ];
+    let said = refusal(vault.command(serve)).expect("a refusal");
+    assert!(said.contains(&data) && said.contains("dashvault serve"), "{said}");
+    assert!(said.contains(&format!("process {}", vault.process().id())), "{said}");
+    let still = std::fs::read_to_string(vault.data().join("public-url")).expect("a note");
+    assert_eq!(noted, still);
+    // Commands and workers go on beside it, and after a power cut the folder is free.
+    vault.owner("beside@example.org");
+    let mut worker = vault.command(["work", "--data", &data]);
+    let mut worker = worker.stderr(Stdio::null()).spawn().expect("a worker");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(worker.try_wait().expect("its state").is_none(), "it ended");
+    vault.kill();
+    vault.start();
+    worker.kill().expect("it ends");
+    worker.wait().expect("it ended");
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
