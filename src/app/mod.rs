@@ -11,6 +11,7 @@ mod process;
 mod rooms;
 mod serve;
 mod telemetry;
+mod time;
 mod vehicle;
 
 use std::process::ExitCode;

@@ -7,11 +7,12 @@ use dashvault_keys::provider::{Keyring, KeyringError};
 use tracing::info;
 
 use super::config::DataConfig;
+use super::time;
 use crate::access::{self, Access};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, CatalogError};
 use crate::library::Library;
-use crate::model::{Clock, SystemClock};
+use crate::model::Clock;
 use crate::store::{Store, StoreError};
 use crate::vault::{Vault, VaultError};
 
@@ -102,11 +103,11 @@ fn require_catalog(config: &DataConfig) -> Result<(), RoomsError> {
 
 /// Opens everything but ingest, media and the pipeline.
 pub(super) async fn open(config: &DataConfig, new: NewVault) -> Result<Rooms, RoomsError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if new == NewVault::Refuse {
         require_vault(config)?;
     }
     let catalog = connect(config, new).await?;
+    let clock = time::clock(&catalog).await?;
     ensure_keyring(&config.vault.keyring, &catalog, new).await?;
     let store = Store::open(&config.store).await?;
     let vault = Vault::open(&config.vault, catalog.clone(), store, clock.clone()).await?;

@@ -10,6 +10,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 
 use super::CatalogError;
+use crate::model::UnixMs;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -154,6 +155,15 @@ impl Catalog {
     pub async fn ping(&self) -> Result<(), CatalogError> {
         sqlx::query("SELECT 1").execute(&self.readers).await?;
         Ok(())
+    }
+
+    /// The time by the database server's clock; none for SQLite, whose processes share the machine's.
+    pub async fn server_now_ms(&self) -> Result<Option<UnixMs>, CatalogError> {
+        if self.sqlite {
+            return Ok(None);
+        }
+        let now = sqlx::query_scalar("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)");
+        Ok(Some(now.fetch_one(&self.readers).await?))
     }
 
     /// Makes destroyed values leave the write-ahead log too (SQLite; PostgreSQL does so at its next vacuum). False when

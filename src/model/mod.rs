@@ -7,7 +7,7 @@ mod range;
 mod state;
 mod trouble;
 
-pub use clock::{Clock, FixedClock, SystemClock, UnixMs};
+pub use clock::{Clock, FixedClock, SetClock, SystemClock, UnixMs};
 pub use id::{
     ClipId, CredentialId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, ObjectId, OwnerId, PairingId,
     TenantId, UploadKeyId,
