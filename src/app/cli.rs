@@ -121,6 +121,12 @@ pub(super) struct ServeArgs {
     /// The longest upload that is taken, in bytes (default and most: 64 GiB)
     #[arg(long, env = "DASHVAULT_MAX_UPLOAD_BYTES", value_name = "BYTES")]
     pub(super) max_upload_bytes: Option<u64>,
+    /// How long owners whose keys are in memory are served while the root key's provider does not answer (default: 3600)
+    #[arg(long, env = "DASHVAULT_KEY_GRACE_SECS", value_name = "SECONDS")]
+    pub(super) key_grace_secs: Option<u64>,
+    /// How many clips one sign-in or token may open within an hour (default: 600)
+    #[arg(long, env = "DASHVAULT_CLIPS_AN_HOUR", value_name = "N")]
+    pub(super) clips_an_hour: Option<u32>,
 }
 
 #[derive(Subcommand)]

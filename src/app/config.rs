@@ -14,6 +14,8 @@ use crate::{catalog, http, ingest, media, pipeline, store, vault};
 
 /// A piece of an upload ends after so long when the store is a folder; requests to an object store cost more.
 const PIECE_TIME_S3: Duration = Duration::from_secs(5);
+/// An outage of a day is a disaster, for which there are other means than keys in memory.
+const MOST_GRACE_SECS: u64 = 24 * 3_600;
 /// Where things are when nothing is said.
 const DATA: &str = "data";
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -74,6 +76,10 @@ pub(super) enum ConfigError {
     UploadTooLong,
     #[error("--transcodes is at least 1")]
     NoTranscodes,
+    #[error("--key-grace-secs is at most {most}: keys would outlive a day in memory")]
+    LongGrace { most: u64 },
+    #[error("--clips-an-hour is at least 1")]
+    NoClips,
     #[error(transparent)]
     PublicUrl(#[from] PublicUrlError),
 }
@@ -99,6 +105,8 @@ struct File {
     behind_proxy: Option<Vec<String>>,
     keyring_beside_data: Option<bool>,
     max_upload_bytes: Option<u64>,
+    key_grace_secs: Option<u64>,
+    clips_an_hour: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,6 +145,7 @@ pub(super) struct ServeConfig {
     pub(super) work: WorkConfig,
     pub(super) http: http::Config,
     pub(super) ingest: ingest::Config,
+    pub(super) custody: vault::Custody,
 }
 
 /// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
@@ -270,7 +279,13 @@ impl ServeConfig {
             tls,
             proxies,
         };
-        Ok(Self { work, http, ingest })
+        let custody = custody(args, file)?;
+        Ok(Self {
+            work,
+            http,
+            ingest,
+            custody,
+        })
     }
 }
 
@@ -308,6 +323,23 @@ impl File {
             })
             .collect()
     }
+}
+
+fn custody(args: &ServeArgs, file: &File) -> Result<vault::Custody, ConfigError> {
+    let mut custody = vault::Custody::default();
+    if let Some(secs) = args.key_grace_secs.or(file.key_grace_secs) {
+        if secs > MOST_GRACE_SECS {
+            return Err(ConfigError::LongGrace { most: MOST_GRACE_SECS });
+        }
+        custody.grace = Duration::from_secs(secs);
+    }
+    if let Some(clips) = args.clips_an_hour.or(file.clips_an_hour) {
+        if clips == 0 {
+            return Err(ConfigError::NoClips);
+        }
+        custody.clips_an_hour = clips;
+    }
+    Ok(custody)
 }
 
 fn store_config(data: &Path, file: Option<&S3File>, variables: Variables<'_>) -> Result<store::Config, ConfigError> {

@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::library::Library;
 use crate::model::Clock;
 use crate::store::{Store, StoreError};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Custody, Vault, VaultError};
 
 /// Why the rooms do not open. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,11 @@ fn require_catalog(config: &DataConfig) -> Result<(), RoomsError> {
 
 /// Opens everything but ingest, media and the pipeline.
 pub(super) async fn open(config: &DataConfig, new: NewVault) -> Result<Rooms, RoomsError> {
+    open_under(config, new, &Custody::default()).await
+}
+
+/// As [`open`], with rules for keys in memory.
+pub(super) async fn open_under(config: &DataConfig, new: NewVault, custody: &Custody) -> Result<Rooms, RoomsError> {
     if new == NewVault::Refuse {
         require_vault(config)?;
     }
@@ -111,6 +116,7 @@ pub(super) async fn open(config: &DataConfig, new: NewVault) -> Result<Rooms, Ro
     ensure_keyring(&config.vault.keyring, &catalog, new).await?;
     let store = Store::open(&config.store).await?;
     let vault = Vault::open(&config.vault, catalog.clone(), store, clock.clone()).await?;
+    let vault = vault.under(custody);
     let audit = Audit::new(vault.clone(), catalog.clone());
     let access = Access::new(
         access::Config::default(),

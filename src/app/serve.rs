@@ -16,7 +16,7 @@ use super::rooms::{self, NewVault, Rooms};
 use super::{CommandError, folder_lock, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
-use crate::http::{self, PartState, Readiness, Server};
+use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
 use crate::ingest::Ingest;
 use crate::media::Media;
 use crate::pipeline::Pipeline;
@@ -40,7 +40,8 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let server = Server::bind(config.http)?;
     // Before anything in the folder is touched; let go at the very end.
     let _lock = folder_lock::take(&config.work.data)?;
-    let rooms = rooms::open(&config.work.data, NewVault::Make).await?;
+    let rooms = rooms::open_under(&config.work.data, NewVault::Make, &config.custody).await?;
+    let server = server.with_readings(readings(rooms.vault.clone()));
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;
     let ingest = Ingest::new(
@@ -64,6 +65,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let jobs_end = CancellationToken::new();
     let jobs = start_pipeline(config.work.pipeline, media, &rooms, jobs_end.clone());
     let sweeping = tokio::spawn(sweep_uploads(ingest.clone(), ending.clone()));
+    tend(&rooms.vault, &ending);
     tokio::spawn(end_on_signal(ending.clone()));
     // Writers end as soon as bodies do, so that their requests can be answered.
     let draining = tokio::spawn({
@@ -105,6 +107,7 @@ pub(super) async fn work(config: WorkConfig, output: Output) -> Result<(), Comma
     worker_state(&media).await?;
     let ending = CancellationToken::new();
     tokio::spawn(end_on_signal(ending.clone()));
+    tend(&rooms.vault, &ending);
     info!("workers are waiting for clips");
     let jobs = start_pipeline(config.pipeline, media, &rooms, ending.clone());
     ending.cancelled().await;
@@ -166,6 +169,58 @@ fn start_pipeline(
     tokio::spawn(async move { pipeline.run(ending).await })
 }
 
+/// Keys leave memory in time.
+fn tend(vault: &Vault, ending: &CancellationToken) {
+    let (vault, ending) = (vault.clone(), ending.clone());
+    tokio::spawn(async move { vault.tend(ending).await });
+}
+
+/// What an operator can watch of keys: no owner, no clip, no reader.
+fn readings(vault: Vault) -> Readings {
+    Arc::new(move || {
+        let numbers = vault.custody_numbers();
+        let reading = |name, help, is_counter, value| Reading {
+            name,
+            help,
+            is_counter,
+            value,
+        };
+        vec![
+            reading("keys_in_memory", "Owners' keys in memory", false, numbers.in_memory),
+            reading(
+                "keys_unwrapped",
+                "Owners' keys that the root key's provider unwrapped",
+                true,
+                numbers.unwrapped,
+            ),
+            reading(
+                "keys_not_unwrapped",
+                "Owners' keys that it did not unwrap",
+                true,
+                numbers.not_unwrapped,
+            ),
+            reading(
+                "keys_on_grace",
+                "Requests served with a key after its time, in an outage",
+                true,
+                numbers.on_grace,
+            ),
+            reading(
+                "reads_braked",
+                "Reads refused because one reader opened too many clips",
+                true,
+                numbers.braked,
+            ),
+            reading(
+                "root_key_outage",
+                "1 while the root key's provider does not answer",
+                false,
+                u64::from(numbers.outage_since.is_some()),
+            ),
+        ]
+    })
+}
+
 async fn sweep_uploads(ingest: Ingest, ending: CancellationToken) {
     loop {
         tokio::select! {
@@ -216,22 +271,31 @@ fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readines
                 return parts.clone();
             }
             let asked_catalog = tokio::time::timeout(LOOK_TIME, catalog.ping());
-            let asked_vault = tokio::time::timeout(LOOK_TIME, vault.ready());
-            let (catalog, vault) = tokio::join!(asked_catalog, asked_vault);
+            let asked_store = tokio::time::timeout(LOOK_TIME, vault.storage_ready());
+            let asked_root = tokio::time::timeout(LOOK_TIME, vault.root_ready());
+            let (catalog, store, root) = tokio::join!(asked_catalog, asked_store, asked_root);
             // What exactly is wrong stands in the log; outside it is nobody's business.
-            let told = |name, fault: Option<String>| {
+            let told = |name, is_spared, fault: Option<String>| {
                 if let Some(causes) = &fault {
                     warn!(part = name, causes, "a part is not ready");
                 }
                 PartState {
                     name,
                     fault: fault.map(|_| "does not answer".to_owned()),
+                    is_spared,
                 }
             };
+            // Without the provider uploads are taken, and owners whose keys are in memory are served. A root key that
+            // answers that it is not to be had is another thing.
+            let spared = match &root {
+                Ok(Err(error)) => error.is_passing(),
+                other => other.is_err(),
+            };
             let parts = vec![
-                told("catalogue", fault(catalog)),
-                told("vault", fault(vault)),
-                told("worker", worker),
+                told("catalogue", false, fault(catalog)),
+                told("vault", false, fault(store)),
+                told("root_key", spared, fault(root)),
+                told("worker", false, worker),
             ];
             *last = Some((Instant::now(), parts.clone()));
             parts

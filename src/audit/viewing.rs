@@ -57,7 +57,8 @@ pub enum RefusalReason {
     UsedUp,
 }
 
-/// Who reads (or is refused) what: the session's (or link's) id, the clip's, and the kind of media (or the reason).
+/// Who reads (or is refused) what: the session's, link's or owner's id, the clip's or whatever else keeps two lines apart, and
+/// the kind of media (or the reason).
 type Key = [u8; 33];
 
 /// What this process wrote within the last minute.
@@ -88,7 +89,7 @@ struct Line {
     key: Key,
     owner: OwnerId,
     kind: EventKind,
-    clip: ClipId,
+    clip: Option<ClipId>,
     link: Option<LinkId>,
     text: &'static str,
 }
@@ -103,13 +104,13 @@ impl Audit {
             MediaKind::Track => (4, "The track"),
         };
         self.extend(Line {
-            key: key(viewing.credential.as_bytes(), viewing.clip, kind),
+            key: key(viewing.credential.as_bytes(), viewing.clip.as_bytes(), kind),
             owner: viewing.owner,
             kind: match viewing.link {
                 Some(_) => EventKind::LinkViewed,
                 None => EventKind::ClipViewed,
             },
-            clip: viewing.clip,
+            clip: Some(viewing.clip),
             link: viewing.link,
             text,
         })
@@ -124,12 +125,41 @@ impl Audit {
             RefusalReason::UsedUp => (0x83, "It was used up"),
         };
         self.extend(Line {
-            key: key(refusal.link.as_bytes(), refusal.clip, kind),
+            key: key(refusal.link.as_bytes(), refusal.clip.as_bytes(), kind),
             owner: refusal.owner,
             kind: EventKind::LinkRefused,
-            clip: refusal.clip,
+            clip: Some(refusal.clip),
             link: Some(refusal.link),
             text,
+        })
+        .await
+    }
+
+    /// Records that an owner's keys were used after their time, in the outage of the root key's provider that began at
+    /// `since`; one event an outage. Call it before a byte leaves, and let nothing leave when it fails.
+    pub async fn keys_kept(&self, owner: OwnerId, since: UnixMs) -> Result<(), AuditError> {
+        let mut outage = [0; 16];
+        outage[..8].copy_from_slice(&since.to_be_bytes());
+        self.extend(Line {
+            key: key(owner.as_bytes(), &outage, 0xc1),
+            owner,
+            kind: EventKind::KeysKept,
+            clip: None,
+            link: None,
+            text: "The key service did not answer; your clips were shown with keys that were still in memory",
+        })
+        .await
+    }
+
+    /// Records that a session or token opened very many clips and has to wait; one event as long as it goes on.
+    pub async fn reads_braked(&self, owner: OwnerId, credential: CredentialId) -> Result<(), AuditError> {
+        self.extend(Line {
+            key: key(credential.as_bytes(), owner.as_bytes(), 0xc2),
+            owner,
+            kind: EventKind::ReadsBraked,
+            clip: None,
+            link: None,
+            text: "One sign-in or token opened very many clips within an hour; further ones have to wait",
         })
         .await
     }
@@ -152,7 +182,7 @@ impl Audit {
                 tenant: inner.vault.tenant(),
                 owner: line.owner,
                 kind: line.kind,
-                clip: Some(line.clip),
+                clip: line.clip,
                 link: line.link,
                 viewing: Some(line.key),
                 sealed_text: Some(seal_text(&keys, id, line.text.to_owned())),
@@ -166,10 +196,10 @@ impl Audit {
     }
 }
 
-fn key(who: &[u8; 16], clip: ClipId, kind: u8) -> Key {
+fn key(who: &[u8; 16], what: &[u8; 16], kind: u8) -> Key {
     let mut key = [0; 33];
     key[..16].copy_from_slice(who);
-    key[16..32].copy_from_slice(clip.as_bytes());
+    key[16..32].copy_from_slice(what);
     key[32] = kind;
     key
 }

@@ -51,7 +51,25 @@ pub struct PartState {
     pub name: &'static str,
     /// What is wrong, in words without anybody's data; none when it is ready.
     pub fault: Option<String>,
+    /// Whether the service does its work without this part, if not all of it: then a fault is told and the service is ready.
+    pub is_spared: bool,
 }
+
+/// A number of the service's for `/metrics`, read when it is asked for.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The metric's name behind `dashvault_`: a constant.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Whether it only grows, until the process ends.
+    pub is_counter: bool,
+    /// Its value now.
+    pub value: u64,
+}
+
+/// Reads numbers of rooms that the HTTP face does not know.
+pub type Readings = Arc<dyn Fn() -> Vec<Reading> + Send + Sync>;
 
 /// The state that routes share.
 pub(super) struct Face {

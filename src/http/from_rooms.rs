@@ -12,6 +12,8 @@ use crate::ingest::IngestError;
 use crate::library::LibraryError;
 use crate::model::{Trouble, UnixMs};
 
+/// Somebody has to do something first.
+const LOCKED_RETRY_SECS: u32 = 60;
 /// The header of both upload protocols that tells where the next byte belongs.
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
@@ -108,6 +110,14 @@ fn from_trouble(trouble: Trouble, error: &(dyn Error + 'static)) -> Problem {
             Problem::storage_full()
         }
         Trouble::Gone => Problem::gone(),
+        Trouble::Locked => {
+            error!(causes, "the root key is not to be had: somebody has to give it back");
+            Problem::unavailable().retry_after(LOCKED_RETRY_SECS)
+        }
+        Trouble::Braked { retry_after_secs } => {
+            warn!("one session or token opens very many clips");
+            Problem::too_many_clips().retry_after(retry_after_secs)
+        }
         Trouble::Damaged => {
             error!(causes, "stored bytes are damaged");
             Problem::corrupt()

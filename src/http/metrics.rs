@@ -1,15 +1,19 @@
 //! What an operator can watch: counts and times by route and status; nothing that names an owner, a clip or a client.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use super::face::{Reading, Readings};
 
 /// Seconds: from a cached page to an upload over a bad link.
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
@@ -24,6 +28,39 @@ pub(super) struct Metrics {
     sent: Counter<u64, AtomicU64>,
     open: Gauge,
     ready: Gauge,
+    degraded: Gauge,
+}
+
+/// The readings among the face's own numbers.
+struct Beyond(Readings);
+
+impl fmt::Debug for Beyond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beyond(…)")
+    }
+}
+
+impl Collector for Beyond {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for Reading {
+            name,
+            help,
+            is_counter,
+            value,
+        } in self.0()
+        {
+            if is_counter {
+                let counter = ConstCounter::new(value);
+                let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+                counter.encode(metric)?;
+            } else {
+                let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+                let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+                gauge.encode(metric)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -45,8 +82,11 @@ struct ProblemLabels {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(readings: Option<Readings>) -> Self {
         let mut registry = Registry::with_prefix("dashvault");
+        if let Some(readings) = readings {
+            registry.register_collector(Box::new(Beyond(readings)));
+        }
         let requests = Family::default();
         registry.register(
             "http_requests",
@@ -74,6 +114,12 @@ impl Metrics {
         registry.register("http_requests_open", "Requests under way", open.clone());
         let ready = Gauge::default();
         registry.register("ready", "1 when the last look found every part ready", ready.clone());
+        let degraded = Gauge::default();
+        registry.register(
+            "degraded",
+            "1 when the last look found the service ready, and a part that it can spare not",
+            degraded.clone(),
+        );
         Self {
             registry,
             requests,
@@ -83,6 +129,7 @@ impl Metrics {
             sent,
             open,
             ready,
+            degraded,
         }
     }
 
@@ -122,8 +169,9 @@ impl Metrics {
         self.open.dec();
     }
 
-    pub(super) fn set_ready(&self, ready: bool) {
+    pub(super) fn set_ready(&self, ready: bool, degraded: bool) {
         self.ready.set(i64::from(ready));
+        self.degraded.set(i64::from(degraded));
     }
 
     /// The OpenMetrics text.

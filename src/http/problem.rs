@@ -95,6 +95,7 @@ kinds! {
     checksum_mismatch = 460, "checksum-mismatch", "The bytes do not have the checksum that was sent";
     too_many_tries = 429, "too-many-tries", "The code was tried too often: ask for a new one";
     too_many_requests = 429, "too-many-requests", "Too many requests: wait a moment";
+    too_many_clips = 429, "too-many-clips", "Too many clips were opened within an hour: go on later";
     internal = 500, "internal", "The vault has a fault";
     corrupt = 500, "stored-bytes-damaged", "Stored bytes are damaged, and nothing of them is shown";
     unavailable = 503, "unavailable", "The vault cannot answer now: try again";

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::around::around;
 use super::client_address::Cidr;
-use super::face::{Face, Readiness, Rooms};
+use super::face::{Face, Readiness, Readings, Rooms};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::public_url::PublicUrl;
@@ -97,6 +97,7 @@ pub struct Server {
     listener: TcpListener,
     admin: Option<TcpListener>,
     tls: Option<rustls::ServerConfig>,
+    readings: Option<Readings>,
 }
 
 impl Server {
@@ -137,7 +138,15 @@ impl Server {
             listener,
             admin,
             tls,
+            readings: None,
         })
+    }
+
+    /// Tells these numbers too in `/metrics`.
+    #[must_use]
+    pub fn with_readings(mut self, readings: Readings) -> Self {
+        self.readings = Some(readings);
+        self
     }
 
     /// Where the vault is reached.
@@ -152,7 +161,7 @@ impl Server {
             rooms,
             public_url: self.public_url.clone(),
             limits: Limits::new(),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(self.readings.clone()),
             proxies: self.config.proxies.clone(),
             readiness,
             ending: ending.clone(),

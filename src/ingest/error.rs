@@ -84,7 +84,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What a failure beneath means to a client.
 pub(super) fn from_trouble(trouble: Trouble, cause: Cause) -> IngestError {
     match trouble {
-        Trouble::Unavailable => IngestError::Unavailable(cause),
+        Trouble::Unavailable | Trouble::Locked | Trouble::Braked { .. } => IngestError::Unavailable(cause),
         Trouble::Full => IngestError::Full(cause),
         Trouble::Gone => IngestError::Gone,
         Trouble::Damaged | Trouble::Defect => IngestError::Broken(cause),

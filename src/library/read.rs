@@ -13,7 +13,7 @@ use super::resource::{Disposition, Part, RenditionName, Resource, What};
 use super::{Library, LibraryError};
 use crate::access::ReadGrant;
 use crate::model::{ByteRange, MediaKind, ObjectKind};
-use crate::vault::{ClipKeys, OwnerKeys, StoredObject, Vault};
+use crate::vault::{ClipKeys, OwnerKeys, StoredObject, Vault, VaultError};
 
 /// Bytes of an entity tag: enough that no two things of an owner have one.
 const ETAG_BYTES: usize = 15;
@@ -43,6 +43,7 @@ impl Library {
     /// A link's grant reaches the link's own media and never the original. That its owner did not tick `download` is no
     /// bar here: a player reads the same bytes, so it is a wish that the pages and the disposition carry, not a lock.
     pub async fn open(&self, grant: &ReadGrant, what: &What) -> Result<Option<Resource>, LibraryError> {
+        self.admit(grant, what).await?;
         let Some(opened) = self.opened(grant).await? else {
             return Ok(None);
         };
@@ -70,12 +71,24 @@ impl Library {
         Ok(futures_util::stream::iter(parts).flat_map(move |part| segments(&vault, part)))
     }
 
+    /// Asks the brake, before a key is opened: whoever opens too many clips has to wait, and the owner is told.
+    async fn admit(&self, grant: &ReadGrant, what: &What) -> Result<(), LibraryError> {
+        let admitted = self.inner.vault.admit(grant.credential(), grant.clip(), what.reach());
+        if let Err(VaultError::Braked { .. }) = &admitted {
+            self.inner.audit.reads_braked(grant.owner(), grant.credential()).await?;
+        }
+        Ok(admitted?)
+    }
+
     /// None for a clip that is not there or has no keys.
     async fn opened(&self, grant: &ReadGrant) -> Result<Option<Opened>, LibraryError> {
         let Some(row) = self.inner.catalog.clip(grant.owner(), grant.clip()).await? else {
             return Ok(None);
         };
         let grant_keys = self.inner.vault.owner_keys(grant.owner()).await?;
+        if let Some(since) = grant_keys.outage_since() {
+            self.inner.audit.keys_kept(grant.owner(), since).await?;
+        }
         let Some(sealed) = Sealed::open(self, &grant_keys, &row)? else {
             return Ok(None);
         };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::audit::Viewing;
 use crate::model::UnixMs;
-use crate::vault::{ClipKeys, StoredObject};
+use crate::vault::{ClipKeys, Reach, StoredObject};
 
 /// Letters of the longest name of a rendition.
 const MAX_NAME_BYTES: usize = 32;
@@ -30,6 +30,14 @@ pub enum What {
 }
 
 impl What {
+    /// What of the clip it opens, as the brake counts it.
+    pub(super) fn reach(&self) -> Reach {
+        match self {
+            Self::Poster => Reach::Still,
+            _ => Reach::Media,
+        }
+    }
+
     /// What `hls/{file}` names: `main.m3u8`, `{rendition}.m3u8`, `{rendition}.mp4`.
     pub fn from_hls_file(file: &str) -> Option<Self> {
         if file == "main.m3u8" {

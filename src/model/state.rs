@@ -198,6 +198,10 @@ states! {
         LinkRevoked = "link_revoked",
         /// The holder of a link came when it was over.
         LinkRefused = "link_refused",
+        /// Keys in memory were used after their time, because the root key's provider did not answer.
+        KeysKept = "keys_kept",
+        /// A session or token opened very many clips, and had to wait.
+        ReadsBraked = "reads_braked",
     }
 }
 

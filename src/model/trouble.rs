@@ -11,6 +11,13 @@ pub enum Trouble {
     Damaged,
     /// What was asked for has been erased.
     Gone,
+    /// The root key is not to be had before somebody gives it back; nothing is lost.
+    Locked,
+    /// Whoever asked has had enough for now.
+    Braked {
+        /// When there is more.
+        retry_after_secs: u32,
+    },
     /// A defect, or a configuration that somebody has to look at.
     Defect,
 }

@@ -18,6 +18,7 @@ mod sweep;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -70,6 +71,8 @@ struct Inner {
     catalog: Catalog,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    /// Attempts in a row that ended because something did not answer.
+    passing: AtomicU32,
 }
 
 /// What was made of a clip or for a link: sealed, read back, not yet published.
@@ -123,6 +126,7 @@ impl Pipeline {
                 catalog,
                 audit,
                 clock,
+                passing: AtomicU32::new(0),
             }),
         }
     }

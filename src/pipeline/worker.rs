@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,8 +27,11 @@ const MAX_ATTEMPTS: u32 = 5;
 const MAX_LEASES: u32 = 20;
 /// Between attempts that came back with a failure; never longer than this.
 const MAX_BACKOFF_MS: i64 = 300_000;
-/// Until something that did not answer, or other jobs that had not ended, are asked again.
+/// Until something that did not answer, or other jobs that had not ended, are asked again; twice as long after each time
+/// that nothing answered, until something did.
 const PASSING_MS: i64 = 5_000;
+/// An outage that ended is noticed within a minute.
+const MAX_PASSING_MS: i64 = 60_000;
 
 /// How an attempt ended.
 enum Ended {
@@ -127,6 +131,7 @@ impl Inner {
         match ended {
             Ended::Job(Ok(None)) => {
                 tracing::info!(%job, kind, "a job is done");
+                self.passing.store(0, Ordering::Relaxed);
                 Ok(())
             }
             // Why exactly is the owner's business, and sealed in the clip's details.
@@ -144,7 +149,9 @@ impl Inner {
             }
             Ended::Job(Err(JobError::Passing(cause))) => {
                 tracing::warn!(%job, kind, error = &*cause as &dyn Error, "a job waits for what does not answer");
-                self.requeue(held, false, now + PASSING_MS).await
+                let times = self.passing.fetch_add(1, Ordering::Relaxed).min(10);
+                self.requeue(held, false, now + (PASSING_MS << times).min(MAX_PASSING_MS))
+                    .await
             }
             Ended::Job(Err(JobError::Waits)) => {
                 tracing::debug!(%job, kind, "a job waits for others to end");

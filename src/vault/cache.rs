@@ -1,22 +1,23 @@
 //! Opened keys, kept for a little while: a key service is asked once for an owner and not at every range of a film.
 //!
 //! An entry is found only by a digest of the wrapped blob that was just read from the catalogue, so that a blob which is
-//! gone or was replaced, by whatever process, finds nothing.
+//! gone or was replaced, by whatever process, finds nothing. When the root key's provider does not answer, an entry that has
+//! passed its time goes on being used for a grace; when it answers that the key is not to be had, nothing does.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashvault_keys::{Secret32, digest};
-use tokio::sync::OnceCell;
 
 use super::VaultError;
+use super::outage::Outage;
 use crate::model::{OwnerId, UnixMs};
 
 /// Owners that watch or upload at the same time on one node; a KEK and a field key each, so well under a megabyte.
 const MOST_ENTRIES: usize = 4096;
 /// How long an opened key stays: the length of a film's pause, and the longest that a key taken back from the key service
 /// still serves.
-const LIFE_MS: i64 = 5 * 60 * 1000;
+pub(super) const LIFE_MS: i64 = 5 * 60 * 1000;
 
 /// An owner's opened KEK and field key.
 pub(super) struct OpenedKek {
@@ -33,21 +34,44 @@ pub(super) struct Key<'a> {
     pub blob: &'a [u8],
 }
 
-struct Entry {
-    owner: OwnerId,
-    /// Filled by whoever came first; the others wait for it.
-    cell: Arc<OnceCell<Arc<OpenedKek>>>,
-    dies_at: UnixMs,
+/// A key that was found or opened.
+pub(super) struct Found {
+    pub keys: Arc<OpenedKek>,
+    /// Set when the key's time had passed and the provider does not answer: since when it has not.
+    pub outage_since: Option<UnixMs>,
 }
 
+/// Why a key was not opened.
+pub(super) enum Failed {
+    /// The provider does not answer now: the grace applies.
+    Passing(VaultError),
+    /// The provider answered that the root key must not be used by anybody: every key in memory goes.
+    Withdrawn(VaultError),
+    /// This key is not to be had.
+    Refused(VaultError),
+}
+
+struct Entry {
+    owner: OwnerId,
+    id: [u8; 16],
+    version: u32,
+    keys: Arc<OpenedKek>,
+    opened_at: UnixMs,
+}
+
+type Digest = [u8; 32];
+
 /// Opened keys. Erased when they leave and nobody uses them any more.
-#[derive(Default)]
 pub(super) struct KeyCache {
-    entries: Mutex<HashMap<[u8; 32], Entry>>,
+    /// How long keys whose time has passed are used while the provider does not answer.
+    grace_ms: i64,
+    entries: Mutex<HashMap<Digest, Entry>>,
+    /// Of keys that are being opened: whoever comes first opens, the others wait.
+    gates: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Key<'_> {
-    fn digest(&self) -> [u8; 32] {
+    fn digest(&self) -> Digest {
         let mut hash = digest::Sha256::new();
         hash.update(b"kek\0");
         hash.update(self.owner.as_bytes());
@@ -58,14 +82,65 @@ impl Key<'_> {
     }
 }
 
+impl Entry {
+    /// A clock that was set back must not keep a key for longer.
+    fn is_fresh(&self, now: UnixMs) -> bool {
+        (0..LIFE_MS).contains(&(now - self.opened_at))
+    }
+}
+
 impl KeyCache {
-    /// The opened key; `open` runs once however many ask at the same time.
-    pub async fn get<F>(&self, key: &Key<'_>, now: UnixMs, open: F) -> Result<Arc<OpenedKek>, VaultError>
+    pub fn new(grace_ms: i64) -> Self {
+        Self {
+            grace_ms,
+            entries: Mutex::default(),
+            gates: Mutex::default(),
+        }
+    }
+
+    /// The opened key; `open` runs once however many ask at the same time, and not at all while an outage lasts and another
+    /// has asked a moment ago.
+    pub async fn get<F>(&self, key: &Key<'_>, now: UnixMs, outage: &Outage, open: F) -> Result<Found, VaultError>
     where
-        F: AsyncFnOnce() -> Result<OpenedKek, VaultError>,
+        F: AsyncFnOnce() -> Result<OpenedKek, Failed>,
     {
-        let cell = self.cell(key, now);
-        cell.get_or_try_init(async || open().await.map(Arc::new)).await.cloned()
+        let digest = key.digest();
+        if let Some(keys) = self.fresh(&digest, now) {
+            return Ok(keys);
+        }
+        let gate = Gate::of(self, digest);
+        let _turn = gate.lock.lock().await;
+        if let Some(keys) = self.fresh(&digest, now) {
+            return Ok(keys);
+        }
+        if !outage.may_ask(now) {
+            return self.on_grace(&digest, now, outage.since()).ok_or_else(unanswered);
+        }
+        match open().await {
+            Ok(opened) => {
+                outage.over();
+                let keys = Arc::new(opened);
+                self.keep(digest, key, keys.clone(), now);
+                Ok(Found {
+                    keys,
+                    outage_since: None,
+                })
+            }
+            Err(Failed::Passing(error)) => {
+                let since = outage.lasts(now, &error);
+                self.on_grace(&digest, now, Some(since)).ok_or(error)
+            }
+            Err(Failed::Withdrawn(error)) => {
+                outage.over();
+                self.clear();
+                Err(error)
+            }
+            Err(Failed::Refused(error)) => {
+                outage.over();
+                self.locked().remove(&digest);
+                Err(error)
+            }
+        }
     }
 
     /// Forgets an owner's keys.
@@ -73,136 +148,106 @@ impl KeyCache {
         self.locked().retain(|_, entry| entry.owner != owner);
     }
 
-    fn cell(&self, key: &Key<'_>, now: UnixMs) -> Arc<OnceCell<Arc<OpenedKek>>> {
+    /// Forgets every key.
+    pub fn clear(&self) {
+        self.locked().clear();
+    }
+
+    /// Forgets the keys whose time has passed; those that an outage still needs stay until its grace is over.
+    pub fn purge(&self, now: UnixMs, outage_since: Option<UnixMs>) {
+        let grace = outage_since.is_some_and(|since| self.grace_left(since, now));
+        self.locked()
+            .retain(|_, entry| entry.is_fresh(now) || (grace && self.lasts(entry, now)));
+    }
+
+    pub fn len(&self) -> usize {
+        self.locked().len()
+    }
+
+    fn fresh(&self, digest: &Digest, now: UnixMs) -> Option<Found> {
+        let entries = self.locked();
+        let entry = entries.get(digest).filter(|entry| entry.is_fresh(now))?;
+        Some(Found {
+            keys: entry.keys.clone(),
+            outage_since: None,
+        })
+    }
+
+    fn on_grace(&self, digest: &Digest, now: UnixMs, since: Option<UnixMs>) -> Option<Found> {
+        let since = since.filter(|since| self.grace_left(*since, now))?;
+        let entries = self.locked();
+        let entry = entries.get(digest).filter(|entry| self.lasts(entry, now))?;
+        Some(Found {
+            keys: entry.keys.clone(),
+            outage_since: Some(since),
+        })
+    }
+
+    fn grace_left(&self, since: UnixMs, now: UnixMs) -> bool {
+        (0..self.grace_ms).contains(&(now - since))
+    }
+
+    /// Outages that follow each other do not add up: a key is used for its life and one grace, then it is opened anew.
+    fn lasts(&self, entry: &Entry, now: UnixMs) -> bool {
+        (0..LIFE_MS + self.grace_ms).contains(&(now - entry.opened_at))
+    }
+
+    fn keep(&self, digest: Digest, key: &Key<'_>, keys: Arc<OpenedKek>, now: UnixMs) {
         let mut entries = self.locked();
-        let digest = key.digest();
-        // A clock that was set back must not keep a key for longer.
-        entries.retain(|_, entry| now < entry.dies_at && entry.dies_at <= now + LIFE_MS);
-        if let Some(entry) = entries.get(&digest) {
-            return entry.cell.clone();
-        }
+        // The same key under a blob that was replaced.
+        entries.retain(|_, old| old.owner != key.owner || old.id != *key.id || old.version != key.version);
         if entries.len() >= MOST_ENTRIES
-            && let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.dies_at).map(|(k, _)| *k)
+            && let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.opened_at).map(|(k, _)| *k)
         {
             entries.remove(&oldest);
         }
-        let cell = Arc::new(OnceCell::new());
-        entries.insert(
-            digest,
-            Entry {
-                owner: key.owner,
-                cell: cell.clone(),
-                dies_at: now + LIFE_MS,
-            },
-        );
-        cell
+        let entry = Entry {
+            owner: key.owner,
+            id: *key.id,
+            version: key.version,
+            keys,
+            opened_at: now,
+        };
+        entries.insert(digest, entry);
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Entry>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<Digest, Entry>> {
         // Nothing between lock and unlock can leave the map half-changed.
-        self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unanswered() -> VaultError {
+    VaultError::Unavailable("the root key's provider did not answer a moment ago".into())
+}
+
+/// One key's turn; gone from the map with the last who waits for it.
+struct Gate<'a> {
+    cache: &'a KeyCache,
+    digest: Digest,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<'a> Gate<'a> {
+    fn of(cache: &'a KeyCache, digest: Digest) -> Self {
+        let lock = Self::all(cache).entry(digest).or_default().clone();
+        Self { cache, digest, lock }
+    }
+
+    fn all(cache: &KeyCache) -> MutexGuard<'_, HashMap<Digest, Arc<tokio::sync::Mutex<()>>>> {
+        cache.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        let mut gates = Self::all(self.cache);
+        // The map's and ours: nobody else waits.
+        if Arc::strong_count(&self.lock) == 2 {
+            gates.remove(&self.digest);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    fn owner(n: u8) -> OwnerId {
-        OwnerId::from_bytes([n; 16])
-    }
-
-    fn key(owner: OwnerId, blob: &[u8]) -> Key<'_> {
-        Key {
-            owner,
-            id: &[7; 16],
-            version: 1,
-            blob,
-        }
-    }
-
-    struct Counted(AtomicU32);
-
-    impl Counted {
-        async fn open(&self) -> Result<OpenedKek, VaultError> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
-            Ok(OpenedKek {
-                kek: Secret32::make_random(),
-                field: Secret32::make_random(),
-            })
-        }
-
-        fn count(&self) -> u32 {
-            self.0.load(Ordering::SeqCst)
-        }
-    }
-
-    #[tokio::test]
-    async fn many_who_ask_at_once_open_once() {
-        let (cache, opened) = (KeyCache::default(), Counted(AtomicU32::new(0)));
-        let asked = (0..50).map(async |_| {
-            cache
-                .get(&key(owner(1), b"blob"), 0, async || opened.open().await)
-                .await
-        });
-        let got = futures_util::future::join_all(asked).await;
-        assert_eq!(opened.count(), 1);
-        assert!(got.iter().all(|keys| keys.is_ok()));
-    }
-
-    #[tokio::test]
-    async fn another_blob_or_a_late_hour_opens_again() {
-        let (cache, opened) = (KeyCache::default(), Counted(AtomicU32::new(0)));
-        for (blob, now, count) in [
-            (&b"blob"[..], 0, 1),
-            (b"blob", LIFE_MS - 1, 1),
-            (b"other", LIFE_MS - 1, 2),
-            (b"blob", LIFE_MS, 3),
-        ] {
-            let got = cache.get(&key(owner(1), blob), now, async || opened.open().await).await;
-            assert!(got.is_ok());
-            assert_eq!(opened.count(), count, "at {now}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_failed_is_not_kept() {
-        let (cache, opened) = (KeyCache::default(), Counted(AtomicU32::new(0)));
-        let failed = cache
-            .get(&key(owner(1), b"blob"), 0, async || Err(VaultError::Gone))
-            .await;
-        assert!(matches!(failed, Err(VaultError::Gone)));
-        let got = cache
-            .get(&key(owner(1), b"blob"), 0, async || opened.open().await)
-            .await;
-        assert!(got.is_ok() && opened.count() == 1);
-    }
-
-    #[tokio::test]
-    async fn a_forgotten_owners_key_is_erased_and_others_stay() {
-        let (cache, opened) = (KeyCache::default(), Counted(AtomicU32::new(0)));
-        let mut held = Vec::new();
-        for n in [1, 2] {
-            let got = cache
-                .get(&key(owner(n), b"blob"), 0, async || opened.open().await)
-                .await;
-            held.push(Arc::downgrade(&got.ok().unwrap()));
-        }
-        cache.forget(owner(1));
-        assert_eq!(held.iter().map(|kept| kept.strong_count()).collect::<Vec<_>>(), [0, 1]);
-    }
-
-    #[tokio::test]
-    async fn it_never_holds_more_than_its_bound() {
-        let (cache, opened) = (KeyCache::default(), Counted(AtomicU32::new(0)));
-        for n in 0..MOST_ENTRIES + 10 {
-            let blob = n.to_be_bytes();
-            let got = cache.get(&key(owner(1), &blob), 0, async || opened.open().await).await;
-            assert!(got.is_ok());
-        }
-        assert_eq!(cache.locked().len(), MOST_ENTRIES);
-    }
-}
+mod tests;

@@ -64,6 +64,12 @@ pub enum VaultError {
         /// What is wrong and what helps.
         reason: String,
     },
+    /// One reader has opened too many clips within an hour: 429.
+    #[error("too many clips were opened within an hour: try again in {retry_after_secs} s")]
+    Braked {
+        /// When there is one more.
+        retry_after_secs: u32,
+    },
     /// The store or the catalogue refuses, and trying again will not help: somebody must look.
     #[error("the vault's storage refused")]
     Refused(#[source] Cause),
@@ -77,6 +83,10 @@ impl VaultError {
             Self::Full(_) => Trouble::Full,
             Self::Damaged { .. } | Self::Missing { .. } | Self::DamagedRow { .. } => Trouble::Damaged,
             Self::Gone => Trouble::Gone,
+            Self::Keyring { .. } => Trouble::Locked,
+            Self::Braked { retry_after_secs } => Trouble::Braked {
+                retry_after_secs: *retry_after_secs,
+            },
             _ => Trouble::Defect,
         }
     }

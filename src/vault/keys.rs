@@ -8,7 +8,7 @@ use dashvault_keys::{Secret32, Zeroizing};
 use super::VaultError;
 use super::cache::OpenedKek;
 use super::records::Record;
-use crate::model::{ClipId, OwnerId, TenantId};
+use crate::model::{ClipId, OwnerId, TenantId, UnixMs};
 
 /// An owner's KEK and field key, opened. Erased from memory when nobody uses them any more.
 pub struct OwnerKeys {
@@ -16,6 +16,7 @@ pub struct OwnerKeys {
     pub(super) owner: OwnerId,
     pub(super) kek_version: u32,
     pub(super) keys: Arc<OpenedKek>,
+    pub(super) outage_since: Option<UnixMs>,
 }
 
 /// A clip's DEK, opened. Erased from memory when nobody uses it any more.
@@ -35,6 +36,12 @@ impl OwnerKeys {
     /// Version of the KEK that wraps new clips, for `clips.kek_version`.
     pub fn kek_version(&self) -> u32 {
         self.kek_version
+    }
+
+    /// Set when these keys come from memory although their time has passed, because the root key's provider does not answer:
+    /// since when. What they are used for then is recorded.
+    pub fn outage_since(&self) -> Option<UnixMs> {
+        self.outage_since
     }
 
     /// Seals a record into its column of the row `row`.

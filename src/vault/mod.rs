@@ -1,10 +1,13 @@
 //! Where keys, key rows and the store meet; every byte that is stored passes here.
 
+mod brake;
 mod cache;
 mod clips;
+mod custody;
 mod error;
 mod keys;
 mod objects;
+mod outage;
 mod owners;
 mod read;
 pub mod records;
@@ -18,6 +21,8 @@ use std::sync::Arc;
 
 use dashvault_keys::provider::{Keyring, KeyringError, RootKey};
 
+pub use brake::{CLIPS_AN_HOUR, Reach};
+pub use custody::{Custody, CustodyNumbers};
 pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use error::{Cause, VaultError};
 pub use keys::{ClipKeys, OwnerKeys};
@@ -29,7 +34,10 @@ pub use records::{
 pub use uploads::{PieceRef, UploadKey};
 pub use writer::ObjectWriter;
 
+use brake::Brake;
 use cache::KeyCache;
+use custody::Counts;
+use outage::Outage;
 use system::SystemKeys;
 
 use crate::catalog::Catalog;
@@ -57,6 +65,9 @@ struct Inner {
     root: Arc<dyn RootKey>,
     system: SystemKeys,
     cache: KeyCache,
+    outage: Outage,
+    brake: Brake,
+    counts: Counts,
 }
 
 impl Vault {
@@ -70,7 +81,18 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let path = config.keyring.clone();
         let keyring = run_blocking(move || Keyring::open(&path)).await.map_err(unusable)?;
-        let root: Arc<dyn RootKey> = Arc::new(keyring);
+        Self::open_over(Arc::new(keyring), config, catalog, store, clock).await
+    }
+
+    /// As [`Self::open`], over a root key that is open already.
+    pub async fn open_over(
+        root: Arc<dyn RootKey>,
+        config: &Config,
+        catalog: Catalog,
+        store: Store,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, VaultError> {
+        let custody = Custody::default();
         let (tenant, system) = system::open_or_make(config, &catalog, &root, clock.now_ms()).await?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -80,9 +102,22 @@ impl Vault {
                 clock,
                 root,
                 system,
-                cache: KeyCache::default(),
+                cache: custody.cache(),
+                outage: Outage::default(),
+                brake: custody.brake(),
+                counts: Counts::default(),
             }),
         })
+    }
+
+    /// The same vault with other rules for keys in memory. Only before it is shared: a clone keeps it as it is.
+    #[must_use]
+    pub fn under(mut self, custody: &Custody) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.cache = custody.cache();
+            inner.brake = custody.brake();
+        }
+        self
     }
 
     /// The deployment's tenant.
@@ -97,9 +132,14 @@ impl Vault {
 
     /// Whether catalogue and store answer and the root key opens what it wrapped.
     pub async fn ready(&self) -> Result<(), VaultError> {
+        self.storage_ready().await?;
+        self.root_ready().await
+    }
+
+    /// Whether catalogue and store answer.
+    pub async fn storage_ready(&self) -> Result<(), VaultError> {
         self.inner.catalog.ping().await?;
-        self.inner.store.ping().await?;
-        self.check_root().await
+        Ok(self.inner.store.ping().await?)
     }
 
     fn now(&self) -> UnixMs {

@@ -2,9 +2,10 @@
 
 use dashvault_keys::Secret32;
 use dashvault_keys::kek::{self, KekError, KekHead, KekState, Profile, ProfileAbout, SealedKek};
-use dashvault_keys::provider::{ProviderError, RootKey};
+use dashvault_keys::provider::RootKey;
 
-use super::cache::{Key, OpenedKek};
+use super::cache::{Failed, Key, OpenedKek};
+use super::custody::{ANSWER_TIME, from_kek, judged};
 use super::keys;
 use super::records::OwnerProfile;
 use super::{OwnerKeys, Vault, VaultError, run_blocking};
@@ -54,9 +55,14 @@ impl Vault {
     }
 
     /// An owner's keys. The row is read each time, so that another process's erasure takes effect at once; an owner without
-    /// one is [`VaultError::Gone`].
+    /// one is [`VaultError::Gone`]. While the root key's provider does not answer, keys in memory go on being used for the
+    /// grace ([`OwnerKeys::outage_since`]), and all others are [`VaultError::Unavailable`].
     pub async fn owner_keys(&self, owner: OwnerId) -> Result<OwnerKeys, VaultError> {
-        let row = self.inner.catalog.active_kek(owner).await?.ok_or(VaultError::Gone)?;
+        let Some(row) = self.inner.catalog.active_kek(owner).await? else {
+            // Erased, perhaps by another process: nothing of it stays here either.
+            self.inner.cache.forget(owner);
+            return Err(VaultError::Gone);
+        };
         let version = row.version;
         let key = Key {
             owner,
@@ -66,15 +72,24 @@ impl Vault {
         };
         let open = async || {
             let (row, root, tenant) = (row.clone(), self.inner.root.clone(), self.tenant());
-            let opened = run_blocking(move || open_kek(tenant, root.as_ref(), &row)).await;
-            opened.map_err(from_kek)
+            let asked = run_blocking(move || open_kek(tenant, root.as_ref(), &row));
+            let answer = match tokio::time::timeout(ANSWER_TIME, asked).await {
+                Ok(opened) => opened.map_err(judged),
+                Err(late) => Err(Failed::Passing(VaultError::Unavailable(late.into()))),
+            };
+            self.inner.counts.asked(&answer);
+            answer
         };
-        let keys = self.inner.cache.get(&key, self.now(), open).await?;
+        let found = self.inner.cache.get(&key, self.now(), &self.inner.outage, open).await?;
+        if found.outage_since.is_some() {
+            self.inner.counts.on_grace();
+        }
         Ok(OwnerKeys {
             tenant: self.tenant(),
             owner,
             kek_version: version,
-            keys,
+            keys: found.keys,
+            outage_since: found.outage_since,
         })
     }
 
@@ -134,20 +149,4 @@ fn open_kek(tenant: TenantId, root: &dyn RootKey, row: &KekRow) -> Result<Opened
         kek,
         field: profile.field_key,
     })
-}
-
-fn from_kek(error: KekError) -> VaultError {
-    match error {
-        KekError::Provider(ProviderError::Unavailable(_)) => VaultError::Unavailable(error.into()),
-        KekError::Provider(ProviderError::NoSuchKey { .. }) => VaultError::Keyring {
-            reason: format!("the keyring lacks the root key of an owner: {error}; restore the keyring's newest backup"),
-        },
-        KekError::TooLong => VaultError::OverLimit {
-            limit_bytes: u64::from(u16::MAX),
-        },
-        _ => VaultError::DamagedRow {
-            table: "keks",
-            column: "record",
-        },
-    }
 }

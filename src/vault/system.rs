@@ -9,6 +9,8 @@ use dashvault_keys::system::{SystemError, SystemRecord};
 use dashvault_keys::token::{self, LinkSigner, LinkVerifier};
 use dashvault_keys::{Secret32, field};
 
+use super::cache::Failed;
+use super::custody::{ANSWER_TIME, judged_provider};
 use super::{Config, Vault, VaultError, run_blocking};
 use crate::catalog::{Catalog, SystemRecordRow};
 use crate::model::{TenantId, UnixMs};
@@ -126,6 +128,10 @@ fn misfit(config: &Config, error: SystemError) -> VaultError {
     }
 }
 
+fn is_passing(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Unavailable(_))
+}
+
 impl Vault {
     /// Signs links' tokens.
     pub fn link_signer(&self) -> &LinkSigner {
@@ -153,17 +159,21 @@ impl Vault {
     }
 
     /// Whether the root key still opens what it wrapped.
-    pub(super) async fn check_root(&self) -> Result<(), VaultError> {
+    pub(super) async fn check_root(&self) -> Result<(), Failed> {
         let inner = self.inner.clone();
         let opened = run_blocking(move || {
             let record = &inner.system.wrapped;
             SystemRecord::open(inner.tenant.as_bytes(), record, inner.root.as_ref()).map(drop)
         });
-        opened.await.map_err(|e| match e {
-            SystemError::Provider(ProviderError::Unavailable(_)) => VaultError::Unavailable(e.into()),
-            other => VaultError::Keyring {
+        let opened = match tokio::time::timeout(ANSWER_TIME, opened).await {
+            Ok(opened) => opened,
+            Err(late) => return Err(Failed::Passing(VaultError::Unavailable(late.into()))),
+        };
+        opened.map_err(|error| match &error {
+            SystemError::Provider(provider) if is_passing(provider) => judged_provider(provider.clone(), error.into()),
+            other => Failed::Withdrawn(VaultError::Keyring {
                 reason: format!("the root key does not open the system record any more: {other}"),
-            },
+            }),
         })
     }
 }

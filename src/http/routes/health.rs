@@ -30,6 +30,8 @@ pub(in crate::http) struct ProblemBody {
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ReadyBody {
     ready: bool,
+    /// Ready, and a part that the service can spare for a while is not: some requests are answered 503.
+    degraded: bool,
     /// Each part, with `ok` or what is wrong.
     parts: std::collections::BTreeMap<&'static str, String>,
 }
@@ -42,7 +44,7 @@ pub(in crate::http) async fn livez() -> HttpResponse {
         .body("alive\n")
 }
 
-/// Catalogue, store, vault and worker answer.
+/// Catalogue, store, root key and worker answer.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses((status = 200, body = ReadyBody), (status = 503, body = ReadyBody))
@@ -50,8 +52,9 @@ pub(in crate::http) async fn livez() -> HttpResponse {
 pub(in crate::http) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let readiness = face.readiness.clone();
     let parts = face.ask(async move { Ok::<_, Problem>(readiness().await) }).await?;
-    let ready = parts.iter().all(|part| part.fault.is_none()) && !face.ending.is_cancelled();
-    face.metrics.set_ready(ready);
+    let ready = parts.iter().all(|part| part.fault.is_none() || part.is_spared) && !face.ending.is_cancelled();
+    let degraded = ready && parts.iter().any(|part| part.fault.is_some());
+    face.metrics.set_ready(ready, degraded);
     let parts = parts
         .into_iter()
         .map(|part| (part.name, part.fault.unwrap_or_else(|| "ok".to_owned())))
@@ -61,7 +64,7 @@ pub(in crate::http) async fn readyz(face: web::Data<Face>) -> Result<HttpRespons
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    Ok(response.json(ReadyBody { ready, parts }))
+    Ok(response.json(ReadyBody { ready, degraded, parts }))
 }
 
 /// This description.

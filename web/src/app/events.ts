@@ -27,6 +27,8 @@ const WORDS: Record<string, string> = {
   link_viewed: "Viewed through a link",
   link_revoked: "Link revoked",
   link_refused: "Link refused",
+  keys_kept: "Clips shown during an outage of the key service",
+  reads_braked: "Very many clips opened: slowed down",
 };
 
 export function eventWords(kind: string): string {
