@@ -186,8 +186,13 @@ async fn an_erasure_and_a_finish_never_wait_for_each_other_crosswise() {
     assert!(erased.expect("no deadlock"));
     erasure.rollback().await.unwrap();
     finish.await.unwrap().unwrap();
+    let state = room.clip(id).await.state;
+    assert_eq!(
+        state,
+        ClipState::Ready,
+        "nor was the finish the one that had to give way"
+    );
     room.settle(&pipeline).await;
-    assert_eq!(room.clip(id).await.state, ClipState::Ready);
     room.assert_tidy(&[id]).await;
 }
 

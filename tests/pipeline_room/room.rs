@@ -80,7 +80,7 @@ impl Room {
             data,
             staging,
             keyring,
-            scratch: scratch,
+            scratch,
         }
     }
 
