@@ -25,7 +25,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 fn main() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("keyring");
-    let mut root = Keyring::create(&path).expect("a keyring");
+    let root = Keyring::create(&path).expect("a keyring");
     let old_wrap = root.wrap(b"wrapped before the roll", b"place").expect("it wraps");
     root.add_epoch().expect("it is added");
     root.add_version().expect("it is added");

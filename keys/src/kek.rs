@@ -210,7 +210,7 @@ impl<'a> SealedKek<'a> {
             match root.unwrap(wrap, &place) {
                 Ok(kek) => return self.committed(system, &kek),
                 // "Try again later" is worth more to the caller than what the other wraps said.
-                Err(error @ ProviderError::Unavailable(_)) => failure = Some(error),
+                Err(error) if error.is_passing() => failure = Some(error),
                 Err(error) => failure = failure.or(Some(error)),
             }
         }

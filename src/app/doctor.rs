@@ -101,16 +101,17 @@ fn private(folder: &Path) -> Found {
 }
 
 fn keyring(path: &Path) -> Found {
-    match Keyring::open(path) {
-        Ok(keyring) => {
-            let state = keyring.state();
-            Found::Well(format!(
-                "{}: epoch {}, version {}",
-                path.display(),
-                state.epoch,
-                state.version
-            ))
-        }
+    let state = match Keyring::open(path) {
+        Ok(keyring) => keyring.state(),
+        Err(error) => return Found::Wrong(sentence(&error)),
+    };
+    match state {
+        Ok(state) => Found::Well(format!(
+            "{}: epoch {}, version {}",
+            path.display(),
+            state.epoch,
+            state.version
+        )),
         Err(error) => Found::Wrong(sentence(&error)),
     }
 }

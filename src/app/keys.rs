@@ -25,7 +25,7 @@ pub(super) fn run(command: KeysCommand, output: Output) -> Result<(), CommandErr
             make_folder(&path)?;
             let keyring = Keyring::create(&path)?;
             output.tell(
-                &json!({ "keyring": path, "epoch": keyring.epoch() }),
+                &json!({ "keyring": path, "epoch": keyring.epoch()? }),
                 &format!(
                     "Made the keyring {}. Back it up with `dashvault keys backup`, apart from the data.",
                     path.display()
@@ -34,7 +34,7 @@ pub(super) fn run(command: KeysCommand, output: Output) -> Result<(), CommandErr
         }
         KeysCommand::Status { data } => {
             let path = DataConfig::read(&data, &environment)?.vault.keyring;
-            let state = Keyring::open(&path)?.state();
+            let state = Keyring::open(&path)?.state()?;
             output.tell(
                 &json!({
                     "keyring": path, "provider": state.provider, "reference": state.reference,
@@ -71,7 +71,7 @@ pub(super) fn run(command: KeysCommand, output: Output) -> Result<(), CommandErr
             make_folder(&path)?;
             let keyring = Keyring::restore(&sealed, &passphrase, &path)?;
             output.tell(
-                &json!({ "keyring": path, "epoch": keyring.epoch() }),
+                &json!({ "keyring": path, "epoch": keyring.epoch()? }),
                 &format!("Brought the keyring back to {}.", path.display()),
             );
         }

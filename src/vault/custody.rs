@@ -169,9 +169,10 @@ pub(super) fn judged(error: KekError) -> Failed {
 
 pub(super) fn judged_provider(provider: ProviderError, cause: super::Cause) -> Failed {
     match provider {
-        ProviderError::Unavailable(_) => Failed::Passing(VaultError::Unavailable(cause)),
+        ProviderError::Unavailable(_) | ProviderError::Throttled(_) => Failed::Passing(VaultError::Unavailable(cause)),
+        ProviderError::Disabled { .. } => Failed::Withdrawn(switched_off(&provider)),
         ProviderError::NoSuchKey { .. } => Failed::Refused(lacking(&provider)),
-        ProviderError::Refused => Failed::Refused(DAMAGED),
+        ProviderError::Refused | ProviderError::NotChanged(_) => Failed::Refused(DAMAGED),
     }
 }
 
@@ -179,6 +180,12 @@ const DAMAGED: VaultError = VaultError::DamagedRow {
     table: "keks",
     column: "record",
 };
+
+fn switched_off(error: &ProviderError) -> VaultError {
+    VaultError::Keyring {
+        reason: format!("{error}; nothing is lost: switch it on again at the provider"),
+    }
+}
 
 fn lacking(error: &ProviderError) -> VaultError {
     VaultError::Keyring {
@@ -188,7 +195,8 @@ fn lacking(error: &ProviderError) -> VaultError {
 
 pub(super) fn from_kek(error: KekError) -> VaultError {
     match error {
-        KekError::Provider(ProviderError::Unavailable(_)) => VaultError::Unavailable(error.into()),
+        KekError::Provider(ref provider) if provider.is_passing() => VaultError::Unavailable(error.into()),
+        KekError::Provider(provider @ ProviderError::Disabled { .. }) => switched_off(&provider),
         KekError::Provider(provider @ ProviderError::NoSuchKey { .. }) => lacking(&provider),
         KekError::TooLong => VaultError::OverLimit {
             limit_bytes: u64::from(u16::MAX),

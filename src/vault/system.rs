@@ -82,13 +82,16 @@ async fn make(
 ) -> Result<TenantId, VaultError> {
     const REVISION: u32 = 1;
     let tenant = TenantId::random();
-    let epoch = root.epoch();
     let root = root.clone();
-    let sealed = run_blocking(move || SystemRecord::make().seal(tenant.as_bytes(), REVISION, root.as_ref())).await;
+    let sealed = run_blocking(move || {
+        let record = SystemRecord::make().seal(tenant.as_bytes(), REVISION, root.as_ref())?;
+        Ok((root.epoch()?, record))
+    });
+    let (epoch, record) = sealed.await.map_err(|e: SystemError| misfit(config, e))?;
     let row = SystemRecordRow {
         epoch,
         revision: REVISION,
-        record: sealed.map_err(|e| misfit(config, e))?,
+        record,
     };
     let mut tx = catalog.begin().await?;
     tx.lock_tenants().await?;
@@ -109,7 +112,7 @@ const DAMAGED: VaultError = VaultError::DamagedRow {
 fn misfit(config: &Config, error: SystemError) -> VaultError {
     let path = config.keyring.display();
     match error {
-        SystemError::Provider(ProviderError::Unavailable(_)) => VaultError::Unavailable(error.into()),
+        SystemError::Provider(ref cause) if cause.is_passing() => VaultError::Unavailable(error.into()),
         SystemError::Provider(ProviderError::NoSuchKey { reference, epoch }) => VaultError::Keyring {
             reason: format!(
                 "the keyring {path} does not hold the root key of this catalogue ({reference}, epoch {epoch}): \
@@ -122,14 +125,13 @@ fn misfit(config: &Config, error: SystemError) -> VaultError {
                  keyring and catalogue from backups of one vault"
             ),
         },
+        SystemError::Provider(other) => VaultError::Keyring {
+            reason: format!("the root key does not open this catalogue: {other}"),
+        },
         SystemError::UnknownVersion(version) => VaultError::Keyring {
             reason: format!("the catalogue's system record has version {version}: run the newer program"),
         },
     }
-}
-
-fn is_passing(error: &ProviderError) -> bool {
-    matches!(error, ProviderError::Unavailable(_))
 }
 
 impl Vault {
@@ -170,7 +172,7 @@ impl Vault {
             Err(late) => return Err(Failed::Passing(VaultError::Unavailable(late.into()))),
         };
         opened.map_err(|error| match &error {
-            SystemError::Provider(provider) if is_passing(provider) => judged_provider(provider.clone(), error.into()),
+            SystemError::Provider(provider) if provider.is_passing() => judged_provider(provider.clone(), error.into()),
             other => Failed::Withdrawn(VaultError::Keyring {
                 reason: format!("the root key does not open the system record any more: {other}"),
             }),

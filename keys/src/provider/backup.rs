@@ -7,7 +7,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
 use super::KeyringError;
-use super::keyring::MAX_FILE_BYTES;
+use super::root_keys::MAX_FILE_BYTES;
 use crate::Secret32;
 use crate::bytes::Reader;
 use crate::digest::equal;

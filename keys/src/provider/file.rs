@@ -11,14 +11,46 @@ use zeroize::Zeroizing;
 use super::KeyringError;
 use crate::digest::random;
 
+/// What tells a changed file from the one that was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    modified_ns: (i64, i64),
+    changed_ns: (i64, i64),
+}
+
+impl Seen {
+    fn of(about: &fs::Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            size_bytes: about.len(),
+            modified_ns: (about.mtime(), about.mtime_nsec()),
+            changed_ns: (about.ctime(), about.ctime_nsec()),
+        }
+    }
+}
+
+/// Looks at a file without reading it.
+pub(super) fn look(path: &Path) -> Result<Seen, KeyringError> {
+    let about = fs::metadata(path).map_err(|error| missing(path, error))?;
+    Ok(Seen::of(&about))
+}
+
+fn missing(path: &Path, error: io::Error) -> KeyringError {
+    match error.kind() {
+        ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
+        _ => KeyringError::Io(error),
+    }
+}
+
 /// Reads a file of at most `limit` bytes that nobody but its owner may read.
 ///
 /// A link is followed, as secrets that a cluster mounts are links; what counts is the file that was opened.
-pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-    let mut file = File::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
-        _ => KeyringError::Io(error),
-    })?;
+pub(super) fn read(path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, Seen), KeyringError> {
+    let mut file = File::open(path).map_err(|error| missing(path, error))?;
     let about = file.metadata()?;
     let mode = about.mode() & 0o7777;
     if !about.is_file() || !matches!(mode, 0o600 | 0o400) {
@@ -36,7 +68,7 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Keyr
         ErrorKind::UnexpectedEof => KeyringError::Damaged(path.to_owned()),
         _ => KeyringError::Io(error),
     })?;
-    Ok(bytes)
+    Ok((bytes, Seen::of(&about)))
 }
 
 /// Makes a new file: written whole under another name, then given its name, which must be free.

@@ -1,30 +1,21 @@
 //! Root keys in a file: versions within epochs, the newest wraps, every one still there unwraps.
 //!
-//! File: `magic 4 · version 1 · 3 zeros · count u32 · keys · SHA-256 32`, each key
-//! `epoch u32 · version u32 · id 16 · key 32`, ascending.
+//! The file is looked at before each use, and read again when another process has changed it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-use super::{MAX_WRAPPED_BYTES, PROVIDER_KEYRING, ProviderError, RootKey, RootState, Wrap, backup, file};
-use crate::Secret32;
-use crate::bytes::Reader;
-use crate::digest::{equal, lp, random, sha256};
+use super::file::{self, Seen};
+use super::root_keys::{Key, Keys, MAX_FILE_BYTES};
+use super::{
+    KeyCondition, MAX_WRAPPED_BYTES, PROVIDER_KEYRING, ProviderError, RootKey, RootKeyState, RootState, Wrap, backup,
+};
 use crate::part::{self, SALT_BYTES, SUITE};
 
-const MAGIC: &[u8; 4] = b"DCVR";
-const VERSION: u8 = 1;
 const WRAP_VERSION: u8 = 1;
 const WRAP_HEAD_BYTES: usize = 2 + SALT_BYTES;
-/// Keys in one keyring: a roll a day for two years. Bounds the file too.
-const MAX_KEYS: usize = 1024;
-const KEY_BYTES: usize = 56;
-const HEAD_BYTES: usize = 12;
-const CHECK_BYTES: usize = 32;
-/// Bytes of the largest keyring file.
-pub(super) const MAX_FILE_BYTES: usize = HEAD_BYTES + MAX_KEYS * KEY_BYTES + CHECK_BYTES;
 
 /// Why a keyring is not made, opened, changed, backed up or restored.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +63,32 @@ pub enum KeyringError {
     Io(#[from] std::io::Error),
 }
 
+impl From<KeyringError> for ProviderError {
+    fn from(error: KeyringError) -> Self {
+        use std::error::Error as _;
+        let text = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        match error {
+            KeyringError::Busy(_) | KeyringError::EpochInUse(_) | KeyringError::Full => Self::NotChanged(text),
+            // A file that is gone or broken may be put back while the service runs.
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
 /// Root keys in a file; one a version, versions within epochs.
 pub struct Keyring {
     path: PathBuf,
-    keys: Keys,
+    held: Mutex<Held>,
+}
+
+/// What was read last.
+struct Held {
+    keys: Arc<Keys>,
+    /// The file it was read from; none when it must be read again.
+    seen: Option<Seen>,
 }
 
 impl Keyring {
@@ -94,16 +107,16 @@ impl Keyring {
     pub fn open(path: &Path) -> Result<Self, KeyringError> {
         Ok(Self {
             path: path.to_owned(),
-            keys: read_keys(path)?,
+            held: Mutex::new(Held::read(path)?),
         })
     }
 
     /// The keyring sealed under a passphrase of at least [`super::MIN_PASSPHRASE_CHARS`] characters (Argon2id; some 0.2 s).
     ///
     /// # Errors
-    /// [`KeyringError::WeakPassphrase`].
+    /// [`KeyringError::WeakPassphrase`], and what [`Self::open`] says.
     pub fn backup(&self, passphrase: &str) -> Result<Vec<u8>, KeyringError> {
-        backup::seal(&self.keys.to_bytes(), passphrase)
+        backup::seal(&self.keys()?.to_bytes(), passphrase)
     }
 
     /// Writes a backup's keyring to `path`; never overwrites.
@@ -119,36 +132,38 @@ impl Keyring {
         Self::write_new(path, keys)
     }
 
-    /// Adds a key that wraps from now on, in the same epoch; the older ones still unwrap.
+    /// Adds a key that wraps from now on, in the same epoch, and gives its version; the older ones still unwrap.
     ///
     /// # Errors
     /// [`KeyringError::Busy`], [`KeyringError::Full`], and what [`Self::open`] says.
-    pub fn add_version(&mut self) -> Result<(), KeyringError> {
+    pub fn add_version(&self) -> Result<u32, KeyringError> {
         self.change(|keys| {
             let newest = keys.newest();
-            let next = Key::make(newest.epoch, newest.version.checked_add(1).ok_or(KeyringError::Full)?);
-            keys.add(next)
+            let version = newest.version.checked_add(1).ok_or(KeyringError::Full)?;
+            keys.add(Key::make(newest.epoch, version))?;
+            Ok(version)
         })
     }
 
-    /// Adds a key in a new epoch, that wraps from now on.
+    /// Adds a key in a new epoch, that wraps from now on, and gives the epoch.
     ///
     /// # Errors
     /// As [`Self::add_version`].
-    pub fn add_epoch(&mut self) -> Result<(), KeyringError> {
+    pub fn add_epoch(&self) -> Result<u32, KeyringError> {
         self.change(|keys| {
-            let next = Key::make(keys.newest().epoch.checked_add(1).ok_or(KeyringError::Full)?, 1);
-            keys.add(next)
+            let epoch = keys.newest().epoch.checked_add(1).ok_or(KeyringError::Full)?;
+            keys.add(Key::make(epoch, 1))?;
+            Ok(epoch)
         })
     }
 
-    /// Forgets every key of an epoch; what they wrapped is lost for ever.
+    /// Forgets every key of an older epoch; what they wrapped is lost for ever. May be called again.
     ///
     /// # Errors
     /// [`KeyringError::EpochInUse`], and as [`Self::add_version`].
-    pub fn destroy_epoch(&mut self, epoch: u32) -> Result<(), KeyringError> {
+    pub fn destroy_epoch(&self, epoch: u32) -> Result<(), KeyringError> {
         self.change(|keys| {
-            if keys.newest().epoch == epoch || !keys.0.iter().any(|key| key.epoch == epoch) {
+            if epoch >= keys.newest().epoch {
                 return Err(KeyringError::EpochInUse(epoch));
             }
             keys.0.retain(|key| key.epoch != epoch);
@@ -158,20 +173,39 @@ impl Keyring {
 
     fn write_new(path: &Path, keys: Keys) -> Result<Self, KeyringError> {
         file::create(path, &keys.to_bytes())?;
-        Ok(Self {
-            path: path.to_owned(),
-            keys,
-        })
+        Self::open(path)
     }
 
     /// Changes what is in the file now, not what was in it when it was opened; one change at a time.
-    fn change(&mut self, change: impl FnOnce(&mut Keys) -> Result<(), KeyringError>) -> Result<(), KeyringError> {
+    fn change<T>(&self, change: impl FnOnce(&mut Keys) -> Result<T, KeyringError>) -> Result<T, KeyringError> {
         let replacement = file::Replacement::begin(&self.path)?;
-        let mut keys = read_keys(&self.path)?;
-        change(&mut keys)?;
+        let (bytes, _) = file::read(&self.path, MAX_FILE_BYTES)?;
+        let mut keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(&self.path))?;
+        let told = change(&mut keys)?;
+        // Whatever comes of the writing, the file has the last word.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).seen = None;
         replacement.commit(&keys.to_bytes())?;
-        self.keys = keys;
-        Ok(())
+        Ok(told)
+    }
+
+    /// The keys as the file has them now.
+    fn keys(&self) -> Result<Arc<Keys>, KeyringError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.seen != Some(file::look(&self.path)?) {
+            *held = Held::read(&self.path)?;
+        }
+        Ok(held.keys.clone())
+    }
+}
+
+impl Held {
+    fn read(path: &Path) -> Result<Self, KeyringError> {
+        let (bytes, seen) = file::read(path, MAX_FILE_BYTES)?;
+        let keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(path))?;
+        Ok(Self {
+            keys: Arc::new(keys),
+            seen: Some(seen),
+        })
     }
 }
 
@@ -180,7 +214,8 @@ impl RootKey for Keyring {
         if plain.len() > MAX_WRAPPED_BYTES {
             return Err(ProviderError::Refused);
         }
-        let key = self.keys.newest();
+        let keys = self.keys()?;
+        let key = keys.newest();
         let mut blob = vec![WRAP_VERSION, SUITE];
         blob.extend_from_slice(&part::make_salt());
         let info = key.info(aad);
@@ -196,12 +231,8 @@ impl RootKey for Keyring {
 
     fn unwrap(&self, wrap: &Wrap, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         let fits = |key: &&Key| key.epoch == wrap.epoch && key.reference() == wrap.reference;
-        let key = self
-            .keys
-            .0
-            .iter()
-            .find(fits)
-            .filter(|_| wrap.provider == PROVIDER_KEYRING);
+        let keys = self.keys()?;
+        let key = keys.0.iter().find(fits).filter(|_| wrap.provider == PROVIDER_KEYRING);
         let key = key.ok_or_else(|| ProviderError::NoSuchKey {
             reference: wrap.reference.clone(),
             epoch: wrap.epoch,
@@ -217,131 +248,40 @@ impl RootKey for Keyring {
         part::open(&key.key, &head[2..], &[b"dcv1/root/wrap\0", &info], head, sealed).ok_or(ProviderError::Refused)
     }
 
-    fn state(&self) -> RootState {
-        let newest = self.keys.newest();
-        let mut epochs: Vec<u32> = self.keys.0.iter().map(|key| key.epoch).collect();
+    fn state(&self) -> Result<RootState, ProviderError> {
+        let keys = self.keys()?;
+        let newest = keys.newest();
+        let mut epochs: Vec<u32> = keys.0.iter().map(|key| key.epoch).collect();
         epochs.dedup();
-        RootState {
+        let state_of = |key: &Key| RootKeyState {
+            reference: key.reference(),
+            epoch: key.epoch,
+            version: key.version,
+            condition: KeyCondition::Enabled,
+        };
+        Ok(RootState {
             provider: "keyring file",
             reference: newest.reference(),
             epoch: newest.epoch,
             version: newest.version,
             epochs,
-        }
+            keys: keys.0.iter().map(state_of).collect(),
+        })
     }
 
-    fn epoch(&self) -> u32 {
-        self.keys.newest().epoch
-    }
-}
-
-/// The keys of a file, ascending by epoch and version; never empty.
-struct Keys(Vec<Key>);
-
-struct Key {
-    epoch: u32,
-    version: u32,
-    id: [u8; 16],
-    key: Secret32,
-}
-
-/// Why bytes are no keyring.
-enum Bad {
-    Damaged,
-    UnknownVersion(u8),
-}
-
-impl Bad {
-    fn at(self, path: &Path) -> KeyringError {
-        match self {
-            Self::Damaged => KeyringError::Damaged(path.to_owned()),
-            Self::UnknownVersion(version) => KeyringError::UnknownVersion(version),
-        }
-    }
-}
-
-fn read_keys(path: &Path) -> Result<Keys, KeyringError> {
-    Keys::from_bytes(&file::read(path, MAX_FILE_BYTES)?).map_err(|bad| bad.at(path))
-}
-
-impl Keys {
-    fn newest(&self) -> &Key {
-        self.0.last().expect("a keyring is never empty")
+    fn epoch(&self) -> Result<u32, ProviderError> {
+        Ok(self.keys()?.newest().epoch)
     }
 
-    fn add(&mut self, key: Key) -> Result<(), KeyringError> {
-        if self.0.len() == MAX_KEYS {
-            return Err(KeyringError::Full);
-        }
-        self.0.push(key);
-        Ok(())
+    fn add_version(&self) -> Result<u32, ProviderError> {
+        Ok(self.add_version()?)
     }
 
-    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let length = HEAD_BYTES + self.0.len() * KEY_BYTES + CHECK_BYTES;
-        let mut out = Zeroizing::new(Vec::with_capacity(length));
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[VERSION, 0, 0, 0]);
-        out.extend_from_slice(&(self.0.len() as u32).to_be_bytes());
-        for key in &self.0 {
-            out.extend_from_slice(&key.epoch.to_be_bytes());
-            out.extend_from_slice(&key.version.to_be_bytes());
-            out.extend_from_slice(&key.id);
-            out.extend_from_slice(key.key.expose());
-        }
-        let check = sha256(&out);
-        out.extend_from_slice(&check);
-        out
+    fn add_epoch(&self) -> Result<u32, ProviderError> {
+        Ok(self.add_epoch()?)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, Bad> {
-        if bytes.len() > 4 && bytes[..4] == *MAGIC && bytes[4] != VERSION {
-            return Err(Bad::UnknownVersion(bytes[4]));
-        }
-        Self::read(bytes).ok_or(Bad::Damaged)
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (body, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK_BYTES)?)?;
-        let mut reader = Reader::new(body);
-        let fixed: [u8; 8] = reader.array()?;
-        if !equal(&sha256(body), check) || fixed[..4] != *MAGIC || fixed[4..] != [VERSION, 0, 0, 0] {
-            return None;
-        }
-        let count = reader.u32()? as usize;
-        if !(1..=MAX_KEYS).contains(&count) {
-            return None;
-        }
-        let mut keys = Vec::with_capacity(count);
-        for _ in 0..count {
-            keys.push(Key {
-                epoch: reader.u32()?,
-                version: reader.u32()?,
-                id: reader.array()?,
-                key: Secret32::from_slice(reader.take(32)?).ok()?,
-            });
-        }
-        reader.end()?;
-        let ascending = keys.is_sorted_by(|a, b| (a.epoch, a.version) < (b.epoch, b.version));
-        ascending.then_some(Self(keys))
-    }
-}
-
-impl Key {
-    fn make(epoch: u32, version: u32) -> Self {
-        Self {
-            epoch,
-            version,
-            id: random(),
-            key: Secret32::make_random(),
-        }
-    }
-
-    fn reference(&self) -> String {
-        HEXLOWER.encode(&self.id)
-    }
-
-    fn info(&self, aad: &[u8]) -> Vec<u8> {
-        lp(&[&self.id, &self.epoch.to_be_bytes(), aad])
+    fn destroy_epoch(&self, epoch: u32) -> Result<(), ProviderError> {
+        Ok(self.destroy_epoch(epoch)?)
     }
 }

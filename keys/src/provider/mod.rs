@@ -3,6 +3,7 @@
 mod backup;
 mod file;
 mod keyring;
+mod root_keys;
 
 #[cfg(test)]
 mod tests;
@@ -34,12 +35,34 @@ pub enum ProviderError {
         /// The wrap's epoch.
         epoch: u32,
     },
-    /// The wrap or its place does not fit; deliberately nothing more.
+    /// Authentication failed: the wrap or its place does not fit; deliberately nothing more.
     #[error("the wrap does not open")]
     Refused,
+    /// The key is there and switched off, or waits for its deletion; somebody has to switch it on again.
+    #[error("root key {reference} is switched off: {reason}")]
+    Disabled {
+        /// The provider's name for the key.
+        reference: String,
+        /// What the provider says.
+        reason: String,
+    },
+    /// The provider was asked too often; it was asked again for a while already.
+    #[error("the root key's provider answers too many requests: {0}")]
+    Throttled(String),
     /// The provider cannot be reached; try again later.
     #[error("the root key's provider is not available: {0}")]
     Unavailable(String),
+    /// The root keys were not changed, and trying again will not help: the text says why and what does.
+    #[error("the root keys were not changed: {0}")]
+    NotChanged(String),
+}
+
+impl ProviderError {
+    /// Whether the same call may succeed later without anybody's help. These two are retried inside the provider too, for a
+    /// bounded time.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Throttled(_) | Self::Unavailable(_))
+    }
 }
 
 /// A key wrapped by a root key.
@@ -96,14 +119,53 @@ pub struct RootState {
     pub version: u32,
     /// Every epoch that can still be unwrapped, oldest first.
     pub epochs: Vec<u32>,
+    /// Every key the provider has of this vault, by epoch and version.
+    pub keys: Vec<RootKeyState>,
 }
 
-/// Wraps and unwraps; the key itself never comes out.
+/// One root key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootKeyState {
+    /// The provider's name for the key, as wraps have it.
+    pub reference: String,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its version within the epoch.
+    pub version: u32,
+    /// Whether it can be used.
+    pub condition: KeyCondition,
+}
+
+/// Whether a root key can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyCondition {
+    /// It wraps and unwraps.
+    Enabled,
+    /// It is switched off.
+    Disabled,
+    /// It is going to be deleted, and is switched off until then.
+    PendingDeletion,
+}
+
+impl KeyCondition {
+    /// The word for people and machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::PendingDeletion => "pending deletion",
+        }
+    }
+}
+
+/// Wraps and unwraps; the key itself never comes out. Calls may wait for a disk or a key service.
+///
+/// Other processes may add and destroy keys at the same time: what they did counts from the next call on.
 pub trait RootKey: Send + Sync {
     /// Wraps at most [`MAX_WRAPPED_BYTES`] under the newest key, bound to `aad`.
     ///
     /// # Errors
-    /// [`ProviderError::Unavailable`], and [`ProviderError::Refused`] for what is too long.
+    /// See [`ProviderError`]; [`ProviderError::Refused`] for what is too long.
     fn wrap(&self, plain: &[u8], aad: &[u8]) -> Result<Wrap, ProviderError>;
 
     /// Undoes a wrap made under any key that the provider still has.
@@ -112,9 +174,33 @@ pub trait RootKey: Send + Sync {
     /// See [`ProviderError`].
     fn unwrap(&self, wrap: &Wrap, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, ProviderError>;
 
-    /// How the root key is.
-    fn state(&self) -> RootState;
+    /// How the root keys are.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    fn state(&self) -> Result<RootState, ProviderError>;
 
     /// The epoch that wraps now.
-    fn epoch(&self) -> u32;
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    fn epoch(&self) -> Result<u32, ProviderError>;
+
+    /// Adds a key that wraps from now on, in the same epoch, and gives its version; the older ones still unwrap.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotChanged`], and see [`ProviderError`].
+    fn add_version(&self) -> Result<u32, ProviderError>;
+
+    /// Adds a key in a new epoch, that wraps from now on, and gives the epoch.
+    ///
+    /// # Errors
+    /// As [`Self::add_version`].
+    fn add_epoch(&self) -> Result<u32, ProviderError>;
+
+    /// Destroys every key of an epoch but the newest; what they wrapped is lost for ever. Done already is done.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotChanged`] for the epoch that wraps now, and see [`ProviderError`].
+    fn destroy_epoch(&self, epoch: u32) -> Result<(), ProviderError>;
 }

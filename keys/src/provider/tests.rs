@@ -64,7 +64,7 @@ fn a_wrap_comes_off_with_the_same_place_and_after_a_restart() {
 #[test]
 fn the_file_is_its_owner_s_alone_and_no_half_file_stays() {
     let folder = Folder::new();
-    let mut keyring = Keyring::create(&folder.keyring()).expect("a keyring");
+    let keyring = Keyring::create(&folder.keyring()).expect("a keyring");
     let mode = || {
         fs::metadata(folder.keyring())
             .expect("it is there")
@@ -157,7 +157,7 @@ fn missing_damaged_and_newer_are_told_apart() {
 #[test]
 fn older_versions_and_epochs_unwrap_until_their_epoch_is_destroyed() {
     let folder = Folder::new();
-    let mut keyring = Keyring::create(&folder.keyring()).expect("a keyring");
+    let keyring = Keyring::create(&folder.keyring()).expect("a keyring");
     let first = keyring.wrap(b"one", b"").expect("it wraps");
     keyring.add_version().expect("it is added");
     let second = keyring.wrap(b"two", b"").expect("it wraps");
@@ -165,7 +165,7 @@ fn older_versions_and_epochs_unwrap_until_their_epoch_is_destroyed() {
     let third = keyring.wrap(b"three", b"").expect("it wraps");
     assert_eq!((first.epoch, second.epoch, third.epoch), (1, 1, 2));
     assert_ne!(first.reference, second.reference);
-    let state = Keyring::open(&folder.keyring()).expect("it is there").state();
+    let state = Keyring::open(&folder.keyring()).expect("it is there").state().expect("it is read");
     assert_eq!((state.epoch, state.version), (2, 1));
     assert_eq!(state.epochs, [1, 2]);
     for (wrap, plain) in [(&first, "one"), (&second, "two"), (&third, "three")] {
@@ -222,11 +222,11 @@ fn a_wrap_of_another_provider_or_epoch_is_not_tried() {
 #[test]
 fn two_who_change_it_do_not_lose_each_other_s_keys() {
     let folder = Folder::new();
-    let mut one = Keyring::create(&folder.keyring()).expect("a keyring");
-    let mut other = Keyring::open(&folder.keyring()).expect("it is there");
+    let one = Keyring::create(&folder.keyring()).expect("a keyring");
+    let other = Keyring::open(&folder.keyring()).expect("it is there");
     one.add_version().expect("it is added");
     other.add_version().expect("it is added");
-    assert_eq!(other.state().version, 3);
+    assert_eq!(other.state().expect("it is read").version, 3);
     let held = folder.dir.path().join(".keyring.change");
     fs::write(&held, b"").expect("a file");
     assert!(matches!(one.add_version().err(), Some(KeyringError::Busy(path)) if path == held));
@@ -236,7 +236,7 @@ fn two_who_change_it_do_not_lose_each_other_s_keys() {
 #[test]
 fn a_backup_restores_every_key_with_the_right_passphrase_only() {
     let folder = Folder::new();
-    let mut keyring = Keyring::create(&folder.keyring()).expect("a keyring");
+    let keyring = Keyring::create(&folder.keyring()).expect("a keyring");
     let old = keyring.wrap(b"old", b"").expect("it wraps");
     keyring.add_epoch().expect("it is added");
     let new = keyring.wrap(b"new", b"").expect("it wraps");
@@ -293,4 +293,41 @@ fn a_changed_backup_is_refused_and_asks_for_no_unbounded_work() {
     newer[4] = 2;
     assert!(matches!(restore(&newer), Some(KeyringError::UnknownVersion(2))));
     assert!(!again.exists());
+}
+
+#[test]
+fn a_running_keyring_uses_what_another_process_made_and_nothing_that_it_destroyed() {
+    let folder = Folder::new();
+    let running = Keyring::create(&folder.keyring()).expect("a keyring");
+    let old = running.wrap(b"old", b"").expect("it wraps");
+    let other = Keyring::open(&folder.keyring()).expect("it is there");
+    assert_eq!(other.add_version().expect("it is added"), 2);
+    let rotated = running.wrap(b"x", b"").expect("it wraps");
+    assert_ne!(rotated.reference, old.reference);
+    assert_eq!(other.add_epoch().expect("it is added"), 2);
+    assert_eq!(running.epoch(), Ok(2));
+    other.destroy_epoch(1).expect("it is an older one");
+    other.destroy_epoch(1).expect("done already is done");
+    assert!(matches!(
+        running.unwrap(&old, b"").err(),
+        Some(ProviderError::NoSuchKey { epoch: 1, .. })
+    ));
+    let root: &dyn RootKey = &running;
+    assert!(matches!(root.destroy_epoch(2), Err(ProviderError::NotChanged(_))));
+}
+
+#[test]
+fn a_running_keyring_whose_file_is_gone_is_unavailable_until_it_is_back() {
+    let folder = Folder::new();
+    let running = Keyring::create(&folder.keyring()).expect("a keyring");
+    let wrap = running.wrap(b"x", b"").expect("it wraps");
+    let away = folder.dir.path().join("away");
+    fs::rename(folder.keyring(), &away).expect("its owner may");
+    let told = running.unwrap(&wrap, b"").expect_err("there is no file");
+    assert!(told.is_passing(), "{told}");
+    fs::write(folder.keyring(), b"not a keyring").expect("its owner may");
+    fs::set_permissions(folder.keyring(), fs::Permissions::from_mode(0o600)).expect("its owner may");
+    assert!(running.wrap(b"y", b"").expect_err("no keyring").is_passing());
+    fs::rename(&away, folder.keyring()).expect("its owner may");
+    assert_eq!(**running.unwrap(&wrap, b"").expect("it is back"), *b"x");
 }

@@ -65,7 +65,7 @@ fn opens_the_frozen_wrap(set: &Value, keyring: &Keyring) {
 fn vectors_of_the_keyring_and_its_wraps_open() {
     let set = set();
     let (_dir, keyring) = keyring(&set);
-    let state = keyring.state();
+    let state = keyring.state().expect("it is read");
     assert_eq!((state.epoch, state.version), (2, 2));
     assert_eq!(state.epochs, [1, 2]);
     opens_the_frozen_wrap(&set, &keyring);
