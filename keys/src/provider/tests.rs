@@ -165,7 +165,10 @@ fn older_versions_and_epochs_unwrap_until_their_epoch_is_destroyed() {
     let third = keyring.wrap(b"three", b"").expect("it wraps");
     assert_eq!((first.epoch, second.epoch, third.epoch), (1, 1, 2));
     assert_ne!(first.reference, second.reference);
-    let state = Keyring::open(&folder.keyring()).expect("it is there").state().expect("it is read");
+    let state = Keyring::open(&folder.keyring())
+        .expect("it is there")
+        .state()
+        .expect("it is read");
     assert_eq!((state.epoch, state.version), (2, 1));
     assert_eq!(state.epochs, [1, 2]);
     for (wrap, plain) in [(&first, "one"), (&second, "two"), (&third, "three")] {
