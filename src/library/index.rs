@@ -96,8 +96,7 @@ impl OwnerIndex {
         self.entries = entries;
         self.stamp = ClipsStamp {
             count: i64::try_from(self.entries.len()).unwrap_or(i64::MAX),
-            sum: self.entries.iter().map(|entry| entry.updated_at).sum(),
-            marks: self.entries.iter().map(|entry| entry.mark).sum(),
+            sum: self.entries.iter().map(|entry| entry.updated_at + entry.mark).sum(),
         };
         let mut fresh = fresh;
         wipe(&mut fresh);
