@@ -50,6 +50,8 @@ pub struct JobRow {
     pub state: JobState,
     /// Leases taken since the last step that was kept.
     pub attempts: u32,
+    /// Of these, attempts that came back with a failure of the job's own.
+    pub failures: u32,
     /// Who holds it, while it runs.
     pub lease: Option<JobId>,
     /// When the lease ends, while it runs.
@@ -241,10 +243,12 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// As [`Tx::hold_job`], for a step that the job will not have to do again: attempts are counted from here.
+    /// As [`Tx::hold_job`], for a step that the job will not have to do again: attempts and failures are counted
+    /// from here.
     pub async fn step_job(&mut self, held: JobLease, now: UnixMs) -> Result<bool, CatalogError> {
         let done = sqlx::query(
-            "UPDATE jobs SET attempts = 1, updated_at = $1 WHERE id = $2 AND lease_id = $3 AND state = 'running'",
+            "UPDATE jobs SET attempts = 1, failures = 0, updated_at = $1 \
+             WHERE id = $2 AND lease_id = $3 AND state = 'running'",
         )
         .bind(now)
         .bind(held.job.as_bytes().to_vec())
@@ -304,10 +308,12 @@ impl Tx {
         now: UnixMs,
     ) -> Result<bool, CatalogError> {
         let done = sqlx::query(
-            "UPDATE jobs SET state = 'queued', attempts = attempts - $1, run_after = $2, lease_id = NULL, \
-             lease_until = NULL, updated_at = $3 WHERE id = $4 AND lease_id = $5 AND state = 'running'",
+            "UPDATE jobs SET state = 'queued', attempts = attempts - $1, failures = failures + $2, run_after = $3, \
+             lease_id = NULL, lease_until = NULL, updated_at = $4 \
+             WHERE id = $5 AND lease_id = $6 AND state = 'running'",
         )
         .bind(i64::from(!counted))
+        .bind(i64::from(counted))
         .bind(run_after)
         .bind(now)
         .bind(held.job.as_bytes().to_vec())
@@ -342,6 +348,7 @@ fn job_row(row: &AnyRow) -> Result<JobRow, CatalogError> {
         link: row.maybe_id("link_id")?,
         state: row.state("state")?,
         attempts: row.count("attempts")?,
+        failures: row.count("failures")?,
         lease: row.maybe_id("lease_id")?,
         lease_until: row.maybe_int("lease_until")?,
         run_after: row.int("run_after")?,

@@ -21,7 +21,7 @@ pub(super) const HEAVY: [JobKind; 2] = [JobKind::Finish, JobKind::LinkMedia];
 pub(super) const LIGHT: [JobKind; 2] = [JobKind::EraseClip, JobKind::EraseOwner];
 
 /// Attempts that came back with a failure before a job is given up: 1 + 4 + 16 + 64 s between them outlast a hiccup.
-const MAX_ATTEMPTS: u32 = 5;
+const MAX_FAILURES: u32 = 5;
 /// Attempts that began. Power cuts and kills are not the clip's fault, but one that takes the process down each time must
 /// not do so for ever.
 const MAX_LEASES: u32 = 20;
@@ -191,10 +191,10 @@ impl Inner {
     async fn retry_or_give_up(&self, held: &Held, code: &'static str) -> Result<(), JobError> {
         let now = self.clock.now_ms();
         // A step that was kept since the lease began has set the count back.
-        let attempts = self.catalog.job(held.row.id).await?.map_or(0, |row| row.attempts);
+        let failures = 1 + self.catalog.job(held.row.id).await?.map_or(0, |row| row.failures);
         // What was asked to be erased is tried for ever.
-        if held.row.kind.is_erasure() || attempts < MAX_ATTEMPTS {
-            let wait = 1_000_i64 << (2 * attempts.clamp(1, 10) - 2);
+        if held.row.kind.is_erasure() || failures < MAX_FAILURES {
+            let wait = 1_000_i64 << (2 * failures.clamp(1, 10) - 2);
             return self.requeue(held, true, now + wait.min(MAX_BACKOFF_MS)).await;
         }
         let mut tx = self.begin_held(held).await?;

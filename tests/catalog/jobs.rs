@@ -168,6 +168,7 @@ async fn attempts_count_from_the_last_step_and_not_for_other_causes() {
             tx.commit().await.unwrap();
             let (held, row) = lease(&catalog, HEAVY, 10).await.unwrap();
             assert_eq!(row.attempts, then, "counted: {counted}");
+            assert_eq!(row.failures, then - 1, "counted: {counted}");
             let mut tx = catalog.begin().await.unwrap();
             assert!(tx.requeue_job(held, false, 10, 10).await.unwrap());
             tx.commit().await.unwrap();
@@ -176,7 +177,8 @@ async fn attempts_count_from_the_last_step_and_not_for_other_causes() {
         let mut tx = catalog.begin().await.unwrap();
         assert!(tx.step_job(held, 11).await.unwrap());
         tx.commit().await.unwrap();
-        assert_eq!(catalog.job(job.id).await.unwrap().unwrap().attempts, 1);
+        let row = catalog.job(job.id).await.unwrap().unwrap();
+        assert_eq!((row.attempts, row.failures), (1, 0));
     })
     .await;
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use dashvault::media::{OutputKind, plan};
-use dashvault::model::{ClipState, EventKind, JobState, UploadState};
+use dashvault::model::{ClipState, Clock as _, EventKind, JobId, JobKind, JobState, UploadState};
 use dashvault::vault::{ClipDetails, ClipSummary, UploadMetadata};
 use dashvault_keys::digest::sha256;
 use data_encoding::HEXLOWER;
 
 use crate::fake::{BROKEN, FakeTranscoder, POISON, VIDEO, probed};
-use crate::room::Room;
+use crate::room::{LEASE_MS, Room};
 
 /// A clip of several pages and segments that begins with `head`.
 pub fn clip(head: &[u8]) -> Vec<u8> {
@@ -118,6 +118,25 @@ async fn bytes_that_differ_from_what_was_declared_are_never_ready() {
     assert_eq!(room.events(EventKind::ClipFailed).await, 1);
     assert_eq!(room.events(EventKind::ClipReady).await, 0);
     room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn attempts_that_power_cuts_ended_do_not_count_as_failures() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &said()).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::killed(2))).await;
+    assert!(pipeline.work_once().await.unwrap());
+    room.clock.advance(LEASE_MS);
+    let now = room.clock.now_ms();
+    for _ in 0..10 {
+        let mut tx = room.catalog.begin().await.unwrap();
+        // A lease that is over already: whoever took it is gone.
+        let leased = tx.lease_job([JobKind::Finish, JobKind::LinkMedia], JobId::random(), now, now - 1);
+        assert!(leased.await.unwrap().is_some());
+        tx.commit().await.unwrap();
+    }
+    room.settle(&pipeline).await;
+    assert_eq!(room.clip(id).await.state, ClipState::Ready, "two failures are not five");
 }
 
 #[tokio::test]
