@@ -29,7 +29,7 @@ impl Vault {
             dek: &keys.dek,
             manifest,
         };
-        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.inner.system.locator)
+        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.system().record.locator)
             .expect("a clip's plan has some tens of objects, far below a manifest's bound")
     }
 
@@ -54,7 +54,7 @@ impl Vault {
 
     fn open_envelope(&self, owner: &OwnerKeys, clip: ClipId, bytes: &[u8]) -> Result<Secret32, EnvelopeError> {
         let sealed = SealedEnvelope::parse(bytes)?.check(*clip.as_bytes(), 0)?;
-        let located = sealed.locate(self.sys(), &self.inner.system.locator)?;
+        let located = sealed.locate(self.sys(), &self.system().record.locator)?;
         if located.owner != *owner.owner.as_bytes() || located.kek_version != owner.kek_version {
             return Err(EnvelopeError::Refused);
         }

@@ -40,6 +40,9 @@ pub enum VaultError {
         /// The sealed column.
         column: &'static str,
     },
+    /// Another process has changed the same wrapped key first: begin again from the newer one.
+    #[error("another process has changed the same key meanwhile")]
+    Superseded,
     /// The keys are destroyed: what was asked for has been erased.
     #[error("its keys are gone")]
     Gone,
@@ -82,6 +85,7 @@ impl VaultError {
             Self::Unavailable(_) => Trouble::Unavailable,
             Self::Full(_) => Trouble::Full,
             Self::Damaged { .. } | Self::Missing { .. } | Self::DamagedRow { .. } => Trouble::Damaged,
+            Self::Superseded => Trouble::Unavailable,
             Self::Gone => Trouble::Gone,
             Self::Keyring { .. } => Trouble::Locked,
             Self::Braked { retry_after_secs } => Trouble::Braked {
@@ -95,7 +99,7 @@ impl VaultError {
 impl VaultError {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Full(_))
+        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Superseded)
     }
 }
 
@@ -104,6 +108,7 @@ impl From<CatalogError> for VaultError {
         match error {
             CatalogError::Unavailable(_) | CatalogError::Contended(_) => Self::Unavailable(error.into()),
             CatalogError::Full(_) => Self::Full(error.into()),
+            CatalogError::Superseded => Self::Superseded,
             _ => Self::Refused(error.into()),
         }
     }

@@ -19,11 +19,19 @@ impl Vault {
         let (tenant, now) = (self.tenant(), self.now());
         let field = Secret32::make_random();
         let sealed_profile = keys::seal(&field, tenant, owner.as_bytes(), profile);
+        let system = self.hold_system(tx).await?;
+        let indexes = system.email_indexes(tenant, &profile.email, now);
+        // Whoever has the address may still be found by an older index key only.
+        for older in &indexes[1..] {
+            if tx.has_email(tenant, older).await? {
+                return Err(VaultError::EmailTaken);
+            }
+        }
         let new = NewOwner {
             id: owner,
             tenant,
-            email_index: &self.inner.system.email_index(tenant, &profile.email),
-            index_epoch: self.inner.system.epoch,
+            email_index: &indexes[0],
+            index_version: system.record.index.newest().version,
             sealed_profile: &sealed_profile,
             created_at: now,
         };
@@ -49,9 +57,24 @@ impl Vault {
 
     /// The active owner with this e-mail address, however it is written.
     pub async fn find_owner(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
-        let index = self.inner.system.email_index(self.tenant(), email);
-        let row = self.inner.catalog.owner_by_email(self.tenant(), &index).await?;
-        Ok(row.filter(|row| row.state == OwnerState::Active).map(|row| row.id))
+        let found = self.find_by_index(email).await?;
+        // While the index keys are rotated, whoever is not found may have moved to the new one.
+        if found.is_none() && self.refresh_system().await? {
+            return self.find_by_index(email).await;
+        }
+        Ok(found)
+    }
+
+    async fn find_by_index(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
+        let tenant = self.tenant();
+        // The older keys first: owners move from those to the newest.
+        for index in self.system().email_indexes(tenant, email, self.now()).iter().rev() {
+            let row = self.inner.catalog.owner_by_email(tenant, index).await?;
+            if let Some(row) = row.filter(|row| row.state == OwnerState::Active) {
+                return Ok(Some(row.id));
+            }
+        }
+        Ok(None)
     }
 
     /// An owner's keys. The row is read each time, so that another process's erasure takes effect at once; an owner without
