@@ -4,12 +4,16 @@ use super::{Access, AccessError, OwnerSession, words};
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::DeviceRow;
 use crate::model::{DeviceId, DeviceState, UnixMs};
-use crate::vault::{DeviceAbout, OwnerKeys};
+use crate::vault::{DeviceAbout, OwnerKeys, VaultError, Vehicle};
 
 /// What fits a line of the list.
 pub(super) const MAX_LABEL_CHARS: usize = 80;
 /// Vehicles of an owner, revoked ones included, that a list shows.
 const MAX_LISTED: u32 = 1_000;
+
+/// An owner's vehicles are all written down in the owner's wrapped key: whoever changes one while another is changed begins
+/// again, and a person's few devices never meet as often as this.
+pub(super) const TURNS: usize = 5;
 
 /// What an owner calls a vehicle.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,15 +71,35 @@ impl Access {
         label: &str,
     ) -> Result<Device, AccessError> {
         let label = words::line("label", label, MAX_LABEL_CHARS)?;
+        for _ in 1..TURNS {
+            match self.try_rename(session, device, &label).await {
+                Err(error) if is_overtaken(&error) => {}
+                done => return done,
+            }
+        }
+        self.try_rename(session, device, &label).await
+    }
+
+    async fn try_rename(&self, session: &OwnerSession, device: DeviceId, label: &str) -> Result<Device, AccessError> {
         let inner = &self.inner;
         let row = inner.catalog.device(session.owner(), device).await?;
         let row = row.ok_or(AccessError::NotFound)?;
         let keys = inner.vault.owner_keys(session.owner()).await?;
         let about: DeviceAbout = keys.open(device.as_bytes(), &row.sealed_about)?;
-        let about = DeviceAbout { label, ..about };
+        let about = DeviceAbout {
+            label: label.to_owned(),
+            ..about
+        };
         let sealed = keys.seal(device.as_bytes(), &about);
+        let change = inner.vault.change_vehicles(&keys, |vehicles| {
+            if let Some(vehicle) = found(vehicles, device) {
+                vehicle.label = about.label.clone();
+            }
+        });
+        let change = change.await?;
         let mut tx = inner.catalog.begin().await?;
         tx.set_device_about(session.owner(), device, &sealed).await?;
+        inner.vault.record_kek(&mut tx, &change).await?;
         inner
             .audit
             .record(
@@ -96,13 +120,35 @@ impl Access {
 
     /// Revokes a vehicle: its next request is refused. A second time changes nothing.
     pub async fn revoke_device(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
+        for _ in 1..TURNS {
+            match self.try_revoke(session, device).await {
+                Err(error) if is_overtaken(&error) => {}
+                done => return done,
+            }
+        }
+        self.try_revoke(session, device).await
+    }
+
+    async fn try_revoke(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
         let inner = &self.inner;
         let row = inner.catalog.device(session.owner(), device).await?;
         let row = row.ok_or(AccessError::NotFound)?;
         let keys = inner.vault.owner_keys(session.owner()).await?;
         let about: DeviceAbout = keys.open(device.as_bytes(), &row.sealed_about)?;
+        let now = inner.clock.now_ms();
+        if row.state == DeviceState::Revoked {
+            return Ok(());
+        }
+        let change = inner.vault.change_vehicles(&keys, |vehicles| {
+            if let Some(vehicle) = found(vehicles, device) {
+                vehicle.revoked = true;
+                vehicle.revoked_at = Some(now);
+            }
+        });
+        let change = change.await?;
         let mut tx = inner.catalog.begin().await?;
-        if tx.revoke_device(session.owner(), device, inner.clock.now_ms()).await? {
+        if tx.revoke_device(session.owner(), device, now).await? {
+            inner.vault.record_kek(&mut tx, &change).await?;
             let event = NewEvent {
                 text: Some((&keys, about.label)),
                 ..NewEvent::of(session.owner(), EventKind::DeviceRevoked)
@@ -116,6 +162,15 @@ impl Access {
     pub async fn device_is_active(&self, device: DeviceId) -> Result<bool, AccessError> {
         Ok(self.inner.catalog.active_device(device).await?.is_some())
     }
+}
+
+/// Whether somebody else's change to the same owner's vehicles came first.
+pub(super) fn is_overtaken(error: &AccessError) -> bool {
+    matches!(error, AccessError::Vault(VaultError::Superseded))
+}
+
+fn found(vehicles: &mut [Vehicle], device: DeviceId) -> Option<&mut Vehicle> {
+    vehicles.iter_mut().find(|vehicle| vehicle.device == *device.as_bytes())
 }
 
 fn opened(row: &DeviceRow, keys: &OwnerKeys) -> Result<Device, AccessError> {

@@ -127,7 +127,7 @@ impl Access {
             return Err(AccessError::ClipNotReady { state: row.state });
         };
         let owner_keys = inner.vault.owner_keys(owner).await?;
-        let keys = inner.vault.clip_keys(&owner_keys, clip, envelope)?;
+        let keys = inner.vault.clip_keys(&owner_keys, clip, envelope, row.least_revision)?;
         let summary: ClipSummary = keys.open(clip.as_bytes(), summary)?;
         let span = fit_span(wish.span, summary.duration_ms)?;
 
@@ -198,7 +198,10 @@ impl Access {
         let mut keys = HashMap::new();
         for clip in inner.catalog.clips_by_id(session.owner(), &ids).await? {
             if let Some(envelope) = &clip.envelope {
-                keys.insert(clip.id, inner.vault.clip_keys(&owner_keys, clip.id, envelope)?);
+                let opened = inner
+                    .vault
+                    .clip_keys(&owner_keys, clip.id, envelope, clip.least_revision)?;
+                keys.insert(clip.id, opened);
             }
         }
         let now = inner.clock.now_ms();

@@ -4,8 +4,8 @@ use dashvault_keys::token::{bearer_hash, make_bearer};
 
 use super::{Access, AccessError, OwnerSession, words};
 use crate::audit::{EventKind, NewEvent};
-use crate::catalog::{NewCredential, NewJob, OwnerRow, OwnerState, Tx};
-use crate::model::{CredentialId, CredentialKind, JobId, JobKind, LinkId, OwnerId, UnixMs};
+use crate::catalog::{ErasureKind, NewCredential, NewJob, OwnerRow, OwnerState, Tx};
+use crate::model::{CredentialId, CredentialKind, ErasureId, JobId, JobKind, LinkId, OwnerId, UnixMs};
 use crate::vault::OwnerProfile;
 
 /// How long a web session lives after it was last used, to within a day.
@@ -69,8 +69,9 @@ impl Access {
         };
         let inner = &self.inner;
         let owner = OwnerId::random();
+        let made = inner.vault.make_owner(owner, &profile).await?;
         let mut tx = inner.catalog.begin().await?;
-        inner.vault.make_owner(&mut tx, owner, &profile).await?;
+        inner.vault.record_owner(&mut tx, &made).await?;
         let (token, _) = self.issue(&mut tx, owner, CredentialKind::Api, None, None).await?;
         inner
             .audit
@@ -167,16 +168,21 @@ impl Access {
     }
 
     /// Marks an owner for erasure and queues the work: every session, token, vehicle and link is dead at once. An owner of
-    /// whom a clip is held is [`AccessError::ClipHeld`].
-    pub async fn erase_owner(&self, owner: OwnerId) -> Result<(), AccessError> {
+    /// whom a clip is held is [`AccessError::ClipHeld`]. The id is how the receipt is asked for once the account is gone.
+    pub async fn erase_owner(&self, owner: OwnerId) -> Result<ErasureId, AccessError> {
         let inner = &self.inner;
         if inner.catalog.count_held_clips(owner).await? > 0 {
             return Err(AccessError::ClipHeld);
         }
+        let buried = inner.vault.bury(ErasureKind::Owner, owner.as_bytes(), None).await?;
+        let buried = buried.ok_or(AccessError::NotFound)?;
         let mut tx = inner.catalog.begin().await?;
         if !tx.begin_owner_erasure(owner).await? {
+            tx.rollback().await?;
+            inner.vault.take_back(buried).await?;
             return Err(AccessError::NotFound);
         }
+        inner.vault.record_burial(&mut tx, &buried).await?;
         tx.queue_job(&NewJob {
             id: JobId::random(),
             tenant: inner.vault.tenant(),
@@ -187,7 +193,8 @@ impl Access {
             run_after: inner.clock.now_ms(),
         })
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(buried.id())
     }
 
     async fn read_owner(&self, row: OwnerRow) -> Result<Owner, AccessError> {

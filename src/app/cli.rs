@@ -167,6 +167,9 @@ pub(super) enum OwnerCommand {
         /// Really do it
         #[arg(long)]
         yes: bool,
+        /// Wait until a running vault has erased everything, and print the signed receipt
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         data: DataArgs,
     },

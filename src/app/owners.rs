@@ -1,5 +1,7 @@
 //! `dashvault owner`: works beside a running service, on the same database.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::CommandError;
@@ -10,7 +12,10 @@ use super::rooms::{self, NewVault, Rooms};
 use super::serve::noted_url;
 use crate::access::AccessError;
 use crate::library::Time;
+use crate::model::ErasureId;
 
+/// A clip of a few objects is erased in less.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// Where a vault is reached of which nothing is known.
 const USUAL_URL: &str = "http://127.0.0.1:8080";
 
@@ -54,8 +59,8 @@ pub(super) async fn run(command: OwnerCommand, output: Output) -> Result<(), Com
             );
             rooms.catalog.close().await;
         }
-        OwnerCommand::Erase { email, yes, data } => {
-            let (_, rooms) = open(&data).await?;
+        OwnerCommand::Erase { email, yes, wait, data } => {
+            let (config, rooms) = open(&data).await?;
             let owner = rooms.access.find_owner(&email).await?;
             let owner = owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {email}")))?;
             if !yes {
@@ -63,11 +68,18 @@ pub(super) async fn run(command: OwnerCommand, output: Output) -> Result<(), Com
                     "this erases {email} and every clip of theirs, for good: say --yes if that is meant"
                 )));
             }
-            rooms.access.erase_owner(owner).await?;
+            let erasure = rooms.access.erase_owner(owner).await?;
             output.tell(
-                &json!({ "owner_id": owner, "erasing": true }),
-                "The owner can no longer sign in; a running vault erases the clips now.",
+                &json!({ "owner_id": owner, "erasing": true, "erasure_id": erasure }),
+                &format!(
+                    "The owner can no longer sign in; a running vault erases the clips now.\n  \
+                     Receipt, once it is done:  {}/v1/erasures/{erasure}",
+                    base_url(&config)
+                ),
             );
+            if wait {
+                tell_receipt(&rooms, erasure, &output).await?;
+            }
             rooms.catalog.close().await;
         }
     }
@@ -82,11 +94,29 @@ async fn open(args: &DataArgs) -> Result<(DataConfig, Rooms), CommandError> {
 
 /// As configured, else as the service beside said it is reached.
 fn sign_in_url(config: &DataConfig, token: &str) -> String {
-    let base = match &config.public_url {
+    format!("{}/sign-in#{token}", base_url(config))
+}
+
+fn base_url(config: &DataConfig) -> String {
+    match &config.public_url {
         Some(url) => url.as_str().to_owned(),
         None => noted_url(&config.data).unwrap_or_else(|| USUAL_URL.to_owned()),
-    };
-    format!("{base}/sign-in#{token}")
+    }
+}
+
+/// Prints the receipt of an erasure as soon as a running vault has signed it.
+async fn tell_receipt(rooms: &Rooms, erasure: ErasureId, output: &Output) -> Result<(), CommandError> {
+    loop {
+        let row = rooms.catalog.erasure(erasure).await?;
+        if let Some((receipt, done_at)) = row.and_then(|row| Some((row.receipt?, row.done_at?))) {
+            output.tell(
+                &json!({ "erasure_id": erasure, "erased_at": Time(done_at), "receipt": receipt }),
+                &format!("Everything of the owner is erased.\n  Receipt:  {receipt}"),
+            );
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
 }
 
 fn unknown(error: AccessError, email: &str) -> CommandError {

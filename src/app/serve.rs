@@ -169,12 +169,10 @@ fn start_pipeline(
     tokio::spawn(async move { pipeline.run(ending).await })
 }
 
-/// Keys leave memory in time, and those that another process rotated come.
+/// Keys leave memory in time.
 fn tend(vault: &Vault, ending: &CancellationToken) {
-    let (tended, until) = (vault.clone(), ending.clone());
-    tokio::spawn(async move { tended.tend(until).await });
     let (vault, ending) = (vault.clone(), ending.clone());
-    tokio::spawn(async move { vault.follow_system(ending).await });
+    tokio::spawn(async move { vault.tend(ending).await });
 }
 
 /// What an operator can watch of keys: no owner, no clip, no reader.

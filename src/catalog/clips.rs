@@ -15,7 +15,8 @@ pub const MAX_CLIP_IDS: usize = 1_000;
 
 const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, state_before, progress, incomplete, error_code, \
      kek_version, envelope, sealed_summary, sealed_details, sha256_index, held, created_at, updated_at, mark, trashed_at, \
-     erase_at";
+     erase_at, coalesce((SELECT m.revision FROM mirrors m WHERE m.subject_id = clips.id AND m.kind = 'envelope' \
+     AND m.state = 'newest'), 0) AS least_revision";
 
 /// The state that work goes by: what lies in the trash keeps it in `state_before`.
 const WORK_STATE: &str = "(CASE WHEN state = 'trashed' THEN state_before ELSE state END)";
@@ -60,6 +61,8 @@ pub struct ClipRow {
     pub kek_version: Option<u64>,
     /// A whole DCVE record; none until the original is sealed, and none once erased.
     pub envelope: Option<Vec<u8>>,
+    /// The highest revision that the envelope ever had; an older one was put back. 0 while it has no mirror.
+    pub least_revision: u32,
     /// Sealed under the clip's key.
     pub sealed_summary: Option<Vec<u8>>,
     /// Sealed under the clip's key.
@@ -459,6 +462,38 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Lets go every clip of an owner, held or not: for an owner whose erasure was ordered when nothing was held.
+    pub async fn let_go_clips_of(&mut self, owner: OwnerId, now: UnixMs) -> Result<u64, CatalogError> {
+        let text = format!("UPDATE clips SET held = 0, {RAISE} WHERE owner_id = $2 AND held <> 0");
+        let done = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(now)
+            .bind(owner.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Puts another revision of the envelope into a clip's row if it holds `before` still; a retry with the same bytes is
+    /// fine.
+    pub async fn replace_envelope(
+        &mut self,
+        id: ClipId,
+        before: &[u8],
+        kek_version: u32,
+        envelope: &[u8],
+    ) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE clips SET kek_version = $1, envelope = $2 WHERE id = $3 AND envelope = $4 AND state <> 'erasing'",
+        )
+        .bind(i64::from(kek_version))
+        .bind(envelope.to_vec())
+        .bind(id.as_bytes().to_vec())
+        .bind(before.to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Holds a clip, as for a dispute, or lets it go: a held clip is neither trashed nor erased.
     pub async fn hold_clip(&mut self, id: ClipId, held: bool, now: UnixMs) -> Result<bool, CatalogError> {
         let text = format!("UPDATE clips SET held = $3, {RAISE} WHERE id = $2 AND state <> 'erasing'");
@@ -510,6 +545,7 @@ fn clip_row(row: &AnyRow) -> Result<ClipRow, CatalogError> {
             None => None,
         },
         envelope: row.maybe_bytes("envelope")?,
+        least_revision: row.count("least_revision")?,
         sealed_summary: row.maybe_bytes("sealed_summary")?,
         sealed_details: row.maybe_bytes("sealed_details")?,
         sha256_index: row.maybe_bytes("sha256_index")?,

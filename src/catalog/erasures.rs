@@ -96,6 +96,15 @@ impl Catalog {
         row.as_ref().map(read).transpose()
     }
 
+    /// The signed tombstone of a subject, whatever it is.
+    pub async fn tombstone(&self, subject: &[u8; 16]) -> Result<Option<Vec<u8>>, CatalogError> {
+        let row = sqlx::query("SELECT tombstone FROM erasures WHERE subject_id = $1 LIMIT 1")
+            .bind(subject.to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        row.map(|row| Row::new("erasures", &row).bytes("tombstone")).transpose()
+    }
+
     /// The erasure of one of an owner's clips.
     pub async fn erasure_of_clip(&self, owner: OwnerId, clip: ClipId) -> Result<Option<ErasureRow>, CatalogError> {
         let row = self.erasure_of(ErasureKind::Clip, clip.as_bytes()).await?;

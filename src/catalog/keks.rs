@@ -10,7 +10,8 @@ use crate::model::{KekId, OwnerId, TenantId, UnixMs};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, owner_id, version, epoch, revision, record FROM keks ",
+            "SELECT id, owner_id, version, epoch, revision, record, coalesce((SELECT m.revision FROM mirrors m \
+             WHERE m.subject_id = keks.id AND m.kind = 'kek' AND m.state = 'newest'), 0) AS least_revision FROM keks ",
             $rest
         )
     };
@@ -25,6 +26,8 @@ pub struct KekRow {
     /// The root epoch of the record's wrap.
     pub epoch: u32,
     pub revision: u32,
+    /// The highest revision that the record ever had; an older one was put back. 0 while it has no mirror; not written.
+    pub least_revision: u32,
     /// Whole DCVK bytes.
     pub record: Vec<u8>,
 }
@@ -40,12 +43,45 @@ impl Catalog {
         .await?;
         row.as_ref().map(read).transpose()
     }
+
+    /// One key.
+    pub async fn kek(&self, id: KekId) -> Result<Option<KekRow>, CatalogError> {
+        let row = sqlx::query(select!("WHERE id = $1"))
+            .bind(id.as_bytes().to_vec())
+            .fetch_optional(self.readers())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Every key of an owner, the oldest version first.
+    pub async fn keks_of(&self, owner: OwnerId) -> Result<Vec<KekRow>, CatalogError> {
+        let rows = sqlx::query(select!("WHERE owner_id = $1 ORDER BY version"))
+            .bind(owner.as_bytes().to_vec())
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(read).collect()
+    }
 }
 
 impl Tx {
-    /// Adds an active key; [`CatalogError::Superseded`] when its root epoch has passed.
+    /// Replaces a key's record if it has the revision `before` still.
+    pub async fn replace_kek(&mut self, kek: &KekRow, before: u32) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE keks SET epoch = $1, record = $2, revision = $3 WHERE id = $4 AND revision = $5 AND owner_id = $6",
+        )
+        .bind(i64::from(kek.epoch))
+        .bind(kek.record.clone())
+        .bind(i64::from(kek.revision))
+        .bind(kek.id.as_bytes().to_vec())
+        .bind(i64::from(before))
+        .bind(kek.owner.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Adds an active key.
     pub async fn insert_kek(&mut self, tenant: TenantId, kek: &KekRow, now: UnixMs) -> Result<(), CatalogError> {
-        self.hold_epoch(tenant, kek.epoch).await?;
         sqlx::query(
             "INSERT INTO keks (id, tenant_id, owner_id, version, state, epoch, record, revision, created_at) \
              VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8)",
@@ -63,25 +99,27 @@ impl Tx {
         Ok(())
     }
 
-    /// Destroys every key of an owner: each record is overwritten with zeros of its length, then the rows go.
-    pub async fn destroy_keks(&mut self, owner: OwnerId) -> Result<u64, CatalogError> {
+    /// Destroys every key of an owner: each record is overwritten with zeros of its length, then the rows go. Their ids.
+    pub async fn destroy_keks(&mut self, owner: OwnerId) -> Result<Vec<KekId>, CatalogError> {
         let rows = sqlx::query(select!("WHERE owner_id = $1"))
             .bind(owner.as_bytes().to_vec())
             .fetch_all(self.connection())
             .await?;
+        let mut destroyed = Vec::with_capacity(rows.len());
         for row in &rows {
             let kek = read(row)?;
+            destroyed.push(kek.id);
             sqlx::query("UPDATE keks SET record = $1 WHERE id = $2")
                 .bind(vec![0_u8; kek.record.len()])
                 .bind(kek.id.as_bytes().to_vec())
                 .execute(self.connection())
                 .await?;
         }
-        let gone = sqlx::query("DELETE FROM keks WHERE owner_id = $1")
+        sqlx::query("DELETE FROM keks WHERE owner_id = $1")
             .bind(owner.as_bytes().to_vec())
             .execute(self.connection())
             .await?;
-        Ok(gone.rows_affected())
+        Ok(destroyed)
     }
 }
 
@@ -93,6 +131,7 @@ fn read(row: &AnyRow) -> Result<KekRow, CatalogError> {
         version: row.count("version")?,
         epoch: row.count("epoch")?,
         revision: row.count("revision")?,
+        least_revision: row.count("least_revision")?,
         record: row.bytes("record")?,
     })
 }

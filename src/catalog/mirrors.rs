@@ -9,7 +9,7 @@ use std::str::FromStr;
 use sqlx::any::AnyRow;
 
 use super::row::Row;
-use super::{Catalog, CatalogError, IntentLocation, IntentRow, Tx};
+use super::{Catalog, CatalogError, IntentLocation, Tx};
 use crate::model::{ObjectId, TenantId, UnixMs};
 
 /// A query of this table; `concat!` keeps every text constant.
@@ -161,11 +161,23 @@ impl Catalog {
         rows.iter().map(read).collect()
     }
 
-    /// Objects with superseded records only, which nobody needs any more.
+    /// Old records in objects that hold nothing else, so that nobody needs the objects any more.
     pub async fn idle_mirrors(&self, limit: u32) -> Result<Vec<MirrorRow>, CatalogError> {
         let rows = sqlx::query(select!(
             "WHERE state = 'old' AND NOT EXISTS (SELECT 1 FROM mirrors n WHERE n.object_id = mirrors.object_id \
              AND n.state <> 'old') LIMIT $1"
+        ))
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Old KEK records, in packs, of keys that are destroyed: their packs have to be written anew without them.
+    pub async fn mirrors_of_destroyed_keks(&self, limit: u32) -> Result<Vec<MirrorRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE state = 'old' AND kind = 'kek' AND NOT EXISTS (SELECT 1 FROM keks WHERE keks.id = mirrors.subject_id) \
+             LIMIT $1"
         ))
         .bind(i64::from(limit))
         .fetch_all(self.readers())
@@ -195,21 +207,24 @@ impl Catalog {
             .collect()
     }
 
-    /// Clips whose envelope has no mirror, and their ids after `after`: those of a database older than the mirror.
-    pub async fn unmirrored_clips(&self, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
+    /// Clips whose envelope has no mirror: those of a database older than the mirror.
+    /// At most `limit`, in the order of their ids, after `after`.
+    pub async fn unmirrored_clips(&self, after: Option<[u8; 16]>, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
         self.unmirrored(
-            "SELECT id FROM clips WHERE envelope IS NOT NULL AND NOT EXISTS (SELECT 1 FROM mirrors m \
-             WHERE m.subject_id = clips.id AND m.kind = 'envelope' AND m.state = 'newest') LIMIT $1",
+            "SELECT id FROM clips WHERE id > $1 AND envelope IS NOT NULL AND NOT EXISTS (SELECT 1 FROM mirrors m \
+             WHERE m.subject_id = clips.id AND m.kind = 'envelope' AND m.state = 'newest') ORDER BY id LIMIT $2",
+            after,
             limit,
         )
         .await
     }
 
-    /// KEK records that have no mirror.
-    pub async fn unmirrored_keks(&self, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
+    /// KEK records that have no mirror, likewise.
+    pub async fn unmirrored_keks(&self, after: Option<[u8; 16]>, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
         self.unmirrored(
-            "SELECT id FROM keks WHERE NOT EXISTS (SELECT 1 FROM mirrors m \
-             WHERE m.subject_id = keks.id AND m.kind = 'kek' AND m.state = 'newest') LIMIT $1",
+            "SELECT id FROM keks WHERE id > $1 AND NOT EXISTS (SELECT 1 FROM mirrors m \
+             WHERE m.subject_id = keks.id AND m.kind = 'kek' AND m.state = 'newest') ORDER BY id LIMIT $2",
+            after,
             limit,
         )
         .await
@@ -244,8 +259,14 @@ impl Catalog {
         })
     }
 
-    async fn unmirrored(&self, query: &'static str, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
+    async fn unmirrored(
+        &self,
+        query: &'static str,
+        after: Option<[u8; 16]>,
+        limit: u32,
+    ) -> Result<Vec<[u8; 16]>, CatalogError> {
         let rows = sqlx::query(query)
+            .bind(after.map_or_else(Vec::new, |id| id.to_vec()))
             .bind(i64::from(limit))
             .fetch_all(self.readers())
             .await?;
@@ -254,32 +275,42 @@ impl Catalog {
 }
 
 impl Tx {
-    /// Makes a record in an object that is whole in the key plane its subject's newest; what it supersedes becomes old, and
-    /// an object that holds old ones only is given to the sweep. False, and nothing is written, when a revision that is as
-    /// new was recorded already.
+    /// Makes a record in an object that is whole in the key plane its subject's newest; what it supersedes becomes old.
+    /// False, and nothing is written, when a revision that is as new was recorded already.
     pub async fn record_mirror(
         &mut self,
         tenant: TenantId,
         mirror: &MirrorRow,
         now: UnixMs,
     ) -> Result<bool, CatalogError> {
-        let superseded = sqlx::query(select!("WHERE subject_id = $1 AND kind = $2 AND state <> 'old'"))
-            .bind(mirror.subject.to_vec())
-            .bind(mirror.kind.as_str())
-            .fetch_all(self.connection())
-            .await?;
-        let superseded: Vec<_> = superseded.iter().map(read).collect::<Result<_, _>>()?;
-        if superseded.iter().any(|row| row.revision >= mirror.revision) {
+        let newer = sqlx::query(
+            "SELECT 1 AS n FROM mirrors WHERE subject_id = $1 AND kind = $2 AND state <> 'old' AND revision >= $3 LIMIT 1",
+        )
+        .bind(mirror.subject.to_vec())
+        .bind(mirror.kind.as_str())
+        .bind(i64::from(mirror.revision))
+        .fetch_optional(self.connection())
+        .await?;
+        if newer.is_some() {
             return Ok(false);
         }
-        for row in &superseded {
-            self.supersede(row).await?;
+        self.retire_mirrors_of(mirror.kind, &mirror.subject).await?;
+        match self.insert_mirror(tenant, mirror, now).await {
+            // Another node has recorded one since the look above.
+            Err(CatalogError::Exists(_)) => Ok(false),
+            other => other.map(|()| true),
         }
-        self.insert_mirror(tenant, mirror, now).await?;
-        for row in &superseded {
-            self.drop_idle_mirror(tenant, row.object, row.kind, now).await?;
-        }
-        Ok(true)
+    }
+
+    /// Makes every record of a subject old: it is superseded or erased, and the sweep takes it out of the key plane.
+    pub async fn retire_mirrors_of(&mut self, kind: MirrorSubject, subject: &[u8; 16]) -> Result<u64, CatalogError> {
+        let done =
+            sqlx::query("UPDATE mirrors SET state = 'old' WHERE subject_id = $1 AND kind = $2 AND state <> 'old'")
+                .bind(subject.to_vec())
+                .bind(kind.as_str())
+                .execute(self.connection())
+                .await?;
+        Ok(done.rows_affected())
     }
 
     /// Adds a row as it is.
@@ -306,73 +337,28 @@ impl Tx {
         Ok(())
     }
 
-    /// Moves a newest record into another object that holds the same revision of it; false when it was superseded or moved
+    /// Makes one record old, because another object holds the same revision of it now; false when it was superseded or moved
     /// meanwhile.
-    pub async fn move_mirror(&mut self, from: &MirrorRow, to: ObjectId, packed: u32) -> Result<bool, CatalogError> {
+    pub async fn retire_mirror(&mut self, mirror: &MirrorRow) -> Result<bool, CatalogError> {
         let done = sqlx::query(
-            "UPDATE mirrors SET object_id = $1, packed = $2 \
-             WHERE object_id = $3 AND subject_id = $4 AND revision = $5 AND state = 'newest'",
+            "UPDATE mirrors SET state = 'old' \
+             WHERE object_id = $1 AND subject_id = $2 AND revision = $3 AND state = 'newest'",
         )
-        .bind(to.as_bytes().to_vec())
-        .bind(i64::from(packed))
-        .bind(from.object.as_bytes().to_vec())
-        .bind(from.subject.to_vec())
-        .bind(i64::from(from.revision))
+        .bind(mirror.object.as_bytes().to_vec())
+        .bind(mirror.subject.to_vec())
+        .bind(i64::from(mirror.revision))
         .execute(self.connection())
         .await?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// Forgets an object's record of a subject that is erased.
-    pub async fn forget_mirror(&mut self, mirror: &MirrorRow) -> Result<(), CatalogError> {
-        sqlx::query("DELETE FROM mirrors WHERE object_id = $1 AND subject_id = $2")
-            .bind(mirror.object.as_bytes().to_vec())
-            .bind(mirror.subject.to_vec())
-            .execute(self.connection())
-            .await?;
-        Ok(())
-    }
-
-    /// Gives an object that holds nothing but old records, or nothing at all, to the sweep; whether it did.
-    pub async fn drop_idle_mirror(
-        &mut self,
-        tenant: TenantId,
-        object: ObjectId,
-        kind: MirrorSubject,
-        now: UnixMs,
-    ) -> Result<bool, CatalogError> {
-        let needed = sqlx::query("SELECT 1 AS n FROM mirrors WHERE object_id = $1 AND state <> 'old' LIMIT 1")
-            .bind(object.as_bytes().to_vec())
-            .fetch_optional(self.connection())
-            .await?;
-        if needed.is_some() {
-            return Ok(false);
-        }
-        sqlx::query("DELETE FROM mirrors WHERE object_id = $1")
+    /// Forgets the old records of an object whose bytes are gone from the key plane.
+    pub async fn forget_mirrors_in(&mut self, object: ObjectId) -> Result<u64, CatalogError> {
+        let done = sqlx::query("DELETE FROM mirrors WHERE object_id = $1 AND state = 'old'")
             .bind(object.as_bytes().to_vec())
             .execute(self.connection())
             .await?;
-        sqlx::query(
-            "INSERT INTO intents (object_id, tenant_id, location, holder_id, lease_until, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (object_id) DO NOTHING",
-        )
-        .bind(object.as_bytes().to_vec())
-        .bind(tenant.as_bytes().to_vec())
-        .bind(kind.location().as_str())
-        .bind(object.as_bytes().to_vec())
-        .bind(now)
-        .execute(self.connection())
-        .await?;
-        Ok(true)
-    }
-
-    async fn supersede(&mut self, row: &MirrorRow) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE mirrors SET state = 'old' WHERE object_id = $1 AND subject_id = $2")
-            .bind(row.object.as_bytes().to_vec())
-            .bind(row.subject.to_vec())
-            .execute(self.connection())
-            .await?;
-        Ok(())
+        Ok(done.rows_affected())
     }
 }
 
@@ -382,19 +368,6 @@ impl MirrorSubject {
         match self {
             Self::Tombstone => IntentLocation::Tombstones,
             Self::Envelope | Self::Kek | Self::System => IntentLocation::KeyPlane,
-        }
-    }
-}
-
-impl MirrorRow {
-    /// The intent under which the row's object is written.
-    pub fn intent(object: ObjectId, kind: MirrorSubject, lease_until: UnixMs) -> IntentRow {
-        IntentRow {
-            object,
-            location: kind.location(),
-            holder: *object.as_bytes(),
-            multipart_id: None,
-            lease_until,
         }
     }
 }

@@ -117,7 +117,10 @@ impl Sealed {
         else {
             return Ok(None);
         };
-        let keys = library.inner.vault.clip_keys(keys, row.id, envelope)?;
+        let keys = library
+            .inner
+            .vault
+            .clip_keys(keys, row.id, envelope, row.least_revision)?;
         let summary = keys.open(row.id.as_bytes(), summary)?;
         let details = keys.open(row.id.as_bytes(), details)?;
         let keys = Arc::new(keys);

@@ -193,7 +193,7 @@ fn entry(vault: &Vault, keys: &OwnerKeys, row: &ClipRow) -> Entry {
 /// None too when the summary does not open: one damaged row must not hide the other clips, and its view says so.
 fn recorded_at(vault: &Vault, keys: &OwnerKeys, row: &ClipRow) -> Option<UnixMs> {
     let (envelope, sealed) = (row.envelope.as_deref()?, row.sealed_summary.as_deref()?);
-    let keys = vault.clip_keys(keys, row.id, envelope).ok()?;
+    let keys = vault.clip_keys(keys, row.id, envelope, row.least_revision).ok()?;
     let summary: ClipSummary = keys.open(row.id.as_bytes(), sealed).ok()?;
     summary.recorded_at
 }

@@ -2,6 +2,7 @@
 
 mod clip;
 mod delivery;
+mod erasure;
 mod error;
 mod index;
 mod list;
@@ -15,6 +16,7 @@ mod view;
 
 use std::sync::Arc;
 
+pub use erasure::ErasureView;
 pub use error::LibraryError;
 pub use resource::{Disposition, RenditionName, RenditionNameError, Resource, What};
 pub use view::{

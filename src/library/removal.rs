@@ -60,6 +60,7 @@ impl Library {
         }
         // The sweep takes the way back and leaves the key to the job; "now" does not wait for it.
         if row.state != ClipState::Erasing || row.envelope.is_some() {
+            let buried = self.inner.vault.bury_clip(row.owner, clip).await?;
             let mut tx = self.inner.catalog.begin().await?;
             // Jobs before clips, as every job locks them.
             tx.queue_erasure(&NewJob {
@@ -76,12 +77,18 @@ impl Library {
             tx.erase_upload(clip, now).await?;
             if !tx.erase_clip_keys(clip, now).await? {
                 tx.rollback().await?;
+                if let Some(buried) = buried {
+                    self.inner.vault.take_back(buried).await?;
+                }
                 return match self.owned(session, clip).await? {
                     Some(row) if row.held => Err(LibraryError::Held { clip }),
                     _ => Ok(None),
                 };
             }
             tx.revoke_links_of_clip(clip, now).await?;
+            if let Some(buried) = &buried {
+                self.inner.vault.record_burial(&mut tx, buried).await?;
+            }
             tx.commit().await?;
             self.inner.catalog.checkpoint().await?;
         }

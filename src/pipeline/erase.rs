@@ -1,9 +1,11 @@
-//! Erases a clip: its wrapped key first, so that all else is unreadable whatever happens next, then objects, pieces, rows.
+//! Erases a clip: its tombstone and its wrapped key first, so that all else is unreadable whatever happens next, then objects,
+//! pieces, the mirror, rows; the receipt last.
 
 use super::Inner;
 use super::error::JobError;
 use super::lease::Held;
 use crate::audit::NewEvent;
+use crate::catalog::{ErasureKind, MirrorSubject};
 use crate::model::{ClipId, EventKind, ObjectId};
 
 /// Objects removed between two looks at the lease.
@@ -28,6 +30,9 @@ impl Inner {
             held.set_progress(500);
         }
         self.end_what_writes(held, clip).await?;
+        self.vault
+            .destroy_mirrors(MirrorSubject::Envelope, clip.as_bytes())
+            .await?;
         self.delete_rows(held, clip).await
     }
 
@@ -36,14 +41,23 @@ impl Inner {
         self.commit_end(tx, held, code).await
     }
 
-    /// From here on nothing of the clip can be opened, by whomever and from whichever copy of the bucket.
+    /// The tombstone first, so that no older database undoes what follows. From here on nothing of the clip can be opened, by
+    /// whomever and from whichever copy of the bucket.
     async fn destroy_keys(&self, held: &Held, clip: ClipId) -> Result<(), JobError> {
+        let buried = self.vault.bury_clip(held.row.owner, clip).await?;
         let now = self.clock.now_ms();
         let mut tx = self.begin_held(held).await?;
         // Jobs before the clip, as every job locks them.
         tx.cancel_jobs_of_clip(clip, held.row.id, now).await?;
         if !tx.erase_clip_keys(clip, now).await? {
+            tx.rollback().await?;
+            if let Some(buried) = buried {
+                self.vault.take_back(buried).await?;
+            }
             return Err(JobError::internal("the clip was held while its erasure began"));
+        }
+        if let Some(buried) = &buried {
+            self.vault.record_burial(&mut tx, buried).await?;
         }
         tx.delete_links_of(clip).await?;
         tx.commit().await?;
@@ -87,6 +101,9 @@ impl Inner {
         if !objects.is_empty() {
             return Err(JobError::internal("objects of the clip came while it was erased"));
         }
+        self.vault
+            .sign_erasure(&mut tx, ErasureKind::Clip, clip.as_bytes())
+            .await?;
         if tx.delete_clip(clip).await? {
             let event = NewEvent::of_clip(held.row.owner, EventKind::ClipErased, clip);
             self.audit.record(&mut tx, event).await?;

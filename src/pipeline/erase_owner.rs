@@ -3,7 +3,7 @@
 use super::Inner;
 use super::error::JobError;
 use super::lease::Held;
-use crate::catalog::NewJob;
+use crate::catalog::{ErasureKind, NewJob};
 use crate::model::{JobId, JobKind, OwnerId};
 
 /// Erasures queued in one transaction.
@@ -20,7 +20,11 @@ impl Inner {
         self.vault.erase_owner_keys(owner).await?;
         // A request that was let in before the erasure began may have begun an upload meanwhile.
         self.wait_for_clips(owner).await?;
-        let tx = self.begin_held(held).await?;
+        let mut tx = self.begin_held(held).await?;
+        tx.untie_erasures_of(owner).await?;
+        self.vault
+            .sign_erasure(&mut tx, ErasureKind::Owner, owner.as_bytes())
+            .await?;
         self.commit_end(tx, held, None).await
     }
 

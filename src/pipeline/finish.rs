@@ -31,7 +31,7 @@ impl Inner {
         let owner_keys = self.vault.owner_keys(row.owner).await?;
         let published = match &row.envelope {
             Some(envelope) => Published {
-                keys: Arc::new(self.vault.clip_keys(&owner_keys, clip, envelope)?),
+                keys: Arc::new(self.vault.clip_keys(&owner_keys, clip, envelope, row.least_revision)?),
                 sound: true,
             },
             None => self.publish_original(held, &row, &owner_keys).await?,
@@ -90,7 +90,8 @@ impl Inner {
                 Ok(None)
             }
             Err(MakeError::Clip(error)) => {
-                self.commit_failed(held, &row, keys, &error).await?;
+                self.commit_failed(held, &row, owner_keys, keys, &original, &error)
+                    .await?;
                 Ok(Some(error.code()))
             }
             Err(MakeError::Job(error)) => Err(error),
@@ -128,14 +129,14 @@ impl Inner {
             .iter()
             .map(|(object, about)| object.in_manifest(about.codec.clone()));
         let manifest = Manifest {
-            recorded_at: details.recorded_at,
-            received_at: Some(details.received_at),
-            duration_ms: Some(made.duration_ms),
+            incomplete: made.incomplete,
             objects: std::iter::once(original.in_manifest()?).chain(rest).collect(),
-            ..Manifest::default()
+            ..manifest_of(row, ClipState::Ready, None, &summary, &details)
         };
-        // The original's envelope is revision 1.
-        let envelope = self.vault.envelope(owner_keys, keys, 2, &manifest);
+        let envelope = self
+            .vault
+            .seal_envelope(owner_keys, keys, &manifest, self.holder(held))
+            .await?;
         let sealed_summary = keys.seal(row.id.as_bytes(), &summary);
 
         let mut tx = self.begin_held(held).await?;
@@ -148,7 +149,7 @@ impl Inner {
             incomplete: made.incomplete,
             error_code: None,
             kek_version: owner_keys.kek_version().into(),
-            envelope: &envelope,
+            envelope: &envelope.bytes,
             sealed_summary: &sealed_summary,
             sealed_details: sealed(&row.sealed_details)?,
             sha256_index: None,
@@ -156,6 +157,7 @@ impl Inner {
         if !tx.publish_clip(&publication, now).await? {
             return Err(JobError::Gone);
         }
+        self.vault.record_mirror(&mut tx, &envelope.mirrored).await?;
         let event = NewEvent::of_clip(row.owner, EventKind::ClipReady, row.id);
         self.audit.record(&mut tx, event).await?;
         self.commit_end(tx, held, None).await
@@ -166,7 +168,9 @@ impl Inner {
         &self,
         held: &Held,
         row: &ClipRow,
+        owner_keys: &OwnerKeys,
         keys: &ClipKeys,
+        original: &StoredObject,
         error: &MediaError,
     ) -> Result<(), JobError> {
         let now = self.clock.now_ms();
@@ -176,14 +180,23 @@ impl Inner {
             ..details
         };
         let sealed_details = keys.seal(row.id.as_bytes(), &details);
+        let summary: ClipSummary = keys.open(row.id.as_bytes(), sealed(&row.sealed_summary)?)?;
+        let manifest = Manifest {
+            objects: vec![original.in_manifest()?],
+            ..manifest_of(row, ClipState::Failed, Some(error.code()), &summary, &details)
+        };
+        let envelope = self
+            .vault
+            .seal_envelope(owner_keys, keys, &manifest, self.holder(held))
+            .await?;
         let mut tx = self.begin_held(held).await?;
         let publication = ClipPublication {
             id: row.id,
             state: ClipState::Failed,
             incomplete: false,
             error_code: Some(error.code()),
-            kek_version: row.kek_version.unwrap_or_default(),
-            envelope: sealed(&row.envelope)?,
+            kek_version: owner_keys.kek_version().into(),
+            envelope: &envelope.bytes,
             sealed_summary: sealed(&row.sealed_summary)?,
             sealed_details: &sealed_details,
             sha256_index: None,
@@ -191,9 +204,33 @@ impl Inner {
         if !tx.publish_clip(&publication, now).await? {
             return Err(JobError::Gone);
         }
+        self.vault.record_mirror(&mut tx, &envelope.mirrored).await?;
         let event = NewEvent::of_clip(row.owner, EventKind::ClipFailed, row.id);
         self.audit.record(&mut tx, event).await?;
         self.commit_end(tx, held, Some(error.code())).await
+    }
+}
+
+/// What a clip's manifest says beside its objects: enough to make its row again without the catalogue.
+pub(super) fn manifest_of(
+    row: &ClipRow,
+    state: ClipState,
+    error_code: Option<&str>,
+    summary: &ClipSummary,
+    details: &ClipDetails,
+) -> Manifest {
+    Manifest {
+        recorded_at: details.recorded_at,
+        received_at: Some(details.received_at),
+        duration_ms: summary.duration_ms,
+        state: Some(state.as_str().to_owned()),
+        error_code: error_code.map(str::to_owned),
+        incomplete: row.incomplete,
+        held: row.held,
+        created_at: Some(row.created_at),
+        summary: serde_json::to_value(summary).ok(),
+        details: serde_json::to_value(details).ok(),
+        objects: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 
 use super::Inner;
 use super::error::JobError;
+use super::finish::manifest_of;
 use super::lease::Held;
 use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow, UploadRow};
@@ -161,16 +162,21 @@ impl Inner {
             bytes: sealed.length,
             ..ClipSummary::default()
         };
+        let (state, error_code) = if sound {
+            (ClipState::Transcoding, None)
+        } else {
+            (ClipState::Failed, Some(MISMATCH))
+        };
         let manifest = Manifest {
-            recorded_at: metadata.recorded_at,
-            received_at: Some(upload.updated_at),
-            duration_ms: None,
             objects: vec![sealed.in_manifest(None)],
-            ..Manifest::default()
+            ..manifest_of(clip, state, error_code, &summary, &details)
         };
         let row = clip.id.as_bytes();
         let (sealed_summary, sealed_details) = (keys.seal(row, &summary), keys.seal(row, &details));
-        let envelope = self.vault.envelope(owner_keys, keys, 1, &manifest);
+        let envelope = self
+            .vault
+            .seal_envelope(owner_keys, keys, &manifest, self.holder(held))
+            .await?;
         let index = owner_keys.index("clip_sha256", &by_device(clip, sealed));
 
         let mut tx = self.begin_step(held).await?;
@@ -179,15 +185,11 @@ impl Inner {
         self.vault.publish(&mut tx, keys, sealed, &about, None).await?;
         let publication = ClipPublication {
             id: clip.id,
-            state: if sound {
-                ClipState::Transcoding
-            } else {
-                ClipState::Failed
-            },
+            state,
             incomplete: false,
-            error_code: (!sound).then_some(MISMATCH),
+            error_code,
             kek_version: owner_keys.kek_version().into(),
-            envelope: &envelope,
+            envelope: &envelope.bytes,
             sealed_summary: &sealed_summary,
             sealed_details: &sealed_details,
             sha256_index: Some(&index),
@@ -195,6 +197,7 @@ impl Inner {
         if !tx.publish_clip(&publication, now).await? {
             return Err(JobError::Gone);
         }
+        self.vault.record_mirror(&mut tx, &envelope.mirrored).await?;
         if !finished {
             return Err(JobError::internal("the upload is not complete"));
         }

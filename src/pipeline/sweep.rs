@@ -37,10 +37,22 @@ impl Inner {
         let links = self.clear_links(now).await;
         let trash = self.queue_due_trash(now).await;
         let jobs = self.forget_jobs(now).await;
+        let key_plane = self.sweep_key_plane().await;
         let log = self.catalog.checkpoint_if_owed().await;
         intents?;
-        links.and(trash).and(jobs)?;
+        links.and(trash).and(jobs).and(key_plane)?;
         log?;
+        Ok(())
+    }
+
+    /// What an older database lacks comes into the key plane, small objects become packs, superseded ones go.
+    async fn sweep_key_plane(&self) -> Result<(), PipelineError> {
+        let missing = self.vault.mirror_missing().await;
+        let swept = self.vault.sweep_key_plane().await?;
+        if swept.packed + swept.removed > 0 {
+            tracing::debug!(packed = swept.packed, removed = swept.removed, "swept the key plane");
+        }
+        missing?;
         Ok(())
     }
 

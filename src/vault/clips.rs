@@ -5,13 +5,24 @@ use std::sync::Arc;
 use dashvault_keys::Secret32;
 use dashvault_keys::envelope::{self, Envelope, EnvelopeError, Manifest, SealedEnvelope};
 
-use super::{ClipKeys, OwnerKeys, Vault, VaultError};
+use super::mirror::Mirrored;
+use super::{ClipKeys, Holder, OwnerKeys, Vault, VaultError};
+use crate::catalog::MirrorSubject;
 use crate::model::{ClipId, OwnerId};
 
 const DAMAGED: VaultError = VaultError::DamagedRow {
     table: "clips",
     column: "envelope",
 };
+
+/// An envelope that lies in the key plane and is not yet in its clip's row.
+#[must_use = "it counts only once it is recorded"]
+pub struct EnvelopeMade {
+    /// For `clips.envelope`.
+    pub bytes: Vec<u8>,
+    /// For [`Vault::record_mirror`].
+    pub mirrored: Mirrored,
+}
 
 impl Vault {
     /// A fresh DEK for a clip.
@@ -29,32 +40,72 @@ impl Vault {
             dek: &keys.dek,
             manifest,
         };
-        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.system().record.locator)
+        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.inner.system.locator)
             .expect("a clip's plan has some tens of objects, far below a manifest's bound")
     }
 
-    /// Opens a clip's envelope. Another clip's, another owner's or a changed one is [`VaultError::DamagedRow`].
-    pub fn clip_keys(&self, owner: &OwnerKeys, clip: ClipId, envelope: &[u8]) -> Result<ClipKeys, VaultError> {
-        let dek = self.open_envelope(owner, clip, envelope).map_err(|_| DAMAGED)?;
-        Ok(self.clip_keys_of(owner, clip, dek))
+    /// The clip's next envelope, written into the key plane too; it counts from [`Vault::record_mirror`] on.
+    pub async fn seal_envelope(
+        &self,
+        owner: &OwnerKeys,
+        keys: &ClipKeys,
+        manifest: &Manifest,
+        holder: Holder,
+    ) -> Result<EnvelopeMade, VaultError> {
+        let row = self.inner.catalog.clip(keys.owner, keys.clip).await?;
+        let before = row.and_then(|row| row.envelope);
+        let current = before.as_deref().and_then(|bytes| SealedEnvelope::parse(bytes).ok());
+        let current = current.map_or(0, |sealed| sealed.revision());
+        let subject = keys.clip.as_bytes();
+        let revision = self.next_revision(MirrorSubject::Envelope, subject, current).await?;
+        let bytes = self.envelope(owner, keys, revision, manifest);
+        let mirrored = self.mirror_envelope(keys.clip, revision, &bytes, holder).await?;
+        Ok(EnvelopeMade { bytes, mirrored })
+    }
+
+    /// Opens the envelope of a clip's row. Another clip's, another owner's or a changed one is [`VaultError::DamagedRow`], one
+    /// older than `least_revision` [`VaultError::OldRevision`].
+    pub fn clip_keys(
+        &self,
+        owner: &OwnerKeys,
+        clip: ClipId,
+        envelope: &[u8],
+        least_revision: u32,
+    ) -> Result<ClipKeys, VaultError> {
+        let dek = self.open_envelope(owner, clip, envelope, least_revision);
+        Ok(self.clip_keys_of(owner, clip, dek.map_err(from_envelope)?))
+    }
+
+    /// What a clip's envelope says that the clip consists of.
+    pub fn manifest(&self, keys: &ClipKeys, envelope: &[u8]) -> Result<Manifest, VaultError> {
+        SealedEnvelope::parse(envelope)
+            .and_then(|sealed| sealed.check(*keys.clip.as_bytes(), 0))
+            .and_then(|sealed| sealed.open_manifest(self.sys(), &keys.dek))
+            .map_err(from_envelope)
     }
 
     /// Reads a clip's row and opens its keys; none when the clip has no envelope: erased, or not finished yet.
     pub async fn read_clip_keys(&self, owner: OwnerId, clip: ClipId) -> Result<Option<ClipKeys>, VaultError> {
         let row = self.inner.catalog.clip(owner, clip).await?;
-        let Some(envelope) = row.and_then(|row| row.envelope) else {
+        let Some((envelope, least)) = row.and_then(|row| Some((row.envelope?, row.least_revision))) else {
             return Ok(None);
         };
         match self.owner_keys(owner).await {
-            Ok(keys) => self.clip_keys(&keys, clip, &envelope).map(Some),
+            Ok(keys) => self.clip_keys(&keys, clip, &envelope, least).map(Some),
             Err(VaultError::Gone) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn open_envelope(&self, owner: &OwnerKeys, clip: ClipId, bytes: &[u8]) -> Result<Secret32, EnvelopeError> {
-        let sealed = SealedEnvelope::parse(bytes)?.check(*clip.as_bytes(), 0)?;
-        let located = sealed.locate(self.sys(), &self.system().record.locator)?;
+    fn open_envelope(
+        &self,
+        owner: &OwnerKeys,
+        clip: ClipId,
+        bytes: &[u8],
+        least_revision: u32,
+    ) -> Result<Secret32, EnvelopeError> {
+        let sealed = SealedEnvelope::parse(bytes)?.check(*clip.as_bytes(), least_revision)?;
+        let located = sealed.locate(self.sys(), &self.inner.system.locator)?;
         if located.owner != *owner.owner.as_bytes() || located.kek_version != owner.kek_version {
             return Err(EnvelopeError::Refused);
         }
@@ -68,5 +119,16 @@ impl Vault {
             clip,
             dek: Arc::new(dek),
         }
+    }
+}
+
+fn from_envelope(error: EnvelopeError) -> VaultError {
+    match error {
+        EnvelopeError::OldRevision { found, least } => VaultError::OldRevision {
+            table: "clips",
+            found,
+            least,
+        },
+        _ => DAMAGED,
     }
 }

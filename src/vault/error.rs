@@ -40,6 +40,19 @@ pub enum VaultError {
         /// The sealed column.
         column: &'static str,
     },
+    /// A row holds an older revision of a wrapped key than was seen before: somebody put it back. Nothing of it is opened.
+    #[error(
+        "{table} holds revision {found} of a wrapped key, and revision {least} was seen already: an older one was put back; \
+         the newer one lies in the key plane, `dashvault recover` reads it"
+    )]
+    OldRevision {
+        /// The table.
+        table: &'static str,
+        /// What the row holds.
+        found: u32,
+        /// The highest that was seen.
+        least: u32,
+    },
     /// Another process has changed the same wrapped key first: begin again from the newer one.
     #[error("another process has changed the same key meanwhile")]
     Superseded,
@@ -84,7 +97,9 @@ impl VaultError {
         match self {
             Self::Unavailable(_) => Trouble::Unavailable,
             Self::Full(_) => Trouble::Full,
-            Self::Damaged { .. } | Self::Missing { .. } | Self::DamagedRow { .. } => Trouble::Damaged,
+            Self::Damaged { .. } | Self::Missing { .. } | Self::DamagedRow { .. } | Self::OldRevision { .. } => {
+                Trouble::Damaged
+            }
             Self::Superseded => Trouble::Unavailable,
             Self::Gone => Trouble::Gone,
             Self::Keyring { .. } => Trouble::Locked,
@@ -108,7 +123,6 @@ impl From<CatalogError> for VaultError {
         match error {
             CatalogError::Unavailable(_) | CatalogError::Contended(_) => Self::Unavailable(error.into()),
             CatalogError::Full(_) => Self::Full(error.into()),
-            CatalogError::Superseded => Self::Superseded,
             _ => Self::Refused(error.into()),
         }
     }

@@ -1,44 +1,62 @@
 //! Where keys, key rows and the store meet; every byte that is stored passes here.
 
+mod backfill;
 mod brake;
 mod cache;
 mod clips;
 mod custody;
+mod erasure;
 mod error;
+mod key_plane;
 mod keys;
+mod mirror;
 mod objects;
 mod outage;
 mod owners;
 mod read;
 pub mod records;
+mod replay;
 mod sweep;
 mod system;
 mod uploads;
+mod vehicles;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::OnceCell;
 
 use dashvault_keys::provider::{Keyring, KeyringError, RootKey};
 
+pub use backfill::MirrorState;
 pub use brake::{CLIPS_AN_HOUR, Reach};
+pub use clips::EnvelopeMade;
 pub use custody::{Custody, CustodyNumbers};
 pub use dashvault_keys::envelope::{Manifest, ManifestObject};
+pub use dashvault_keys::kek::Vehicle;
+pub use erasure::Buried;
 pub use error::{Cause, VaultError};
+pub use key_plane::KeyPlaneSwept;
 pub use keys::{ClipKeys, OwnerKeys};
+pub use mirror::Mirrored;
 pub use objects::{Holder, SealedObject, StoredObject};
+pub use owners::OwnerMade;
 pub use records::{
     ClipDetails, ClipSummary, DeviceAbout, EventText, LinkAbout, ObjectAbout, OwnerProfile, PairingAbout, Record,
     UploadMetadata,
 };
+pub use replay::Replayed;
 pub use uploads::{PieceRef, UploadKey};
+pub use vehicles::KekChange;
 pub use writer::ObjectWriter;
 
 use brake::Brake;
 use cache::KeyCache;
 use custody::Counts;
 use outage::Outage;
-use system::System;
+use system::SystemKeys;
 
 use crate::catalog::Catalog;
 use crate::model::{Clock, TenantId, UnixMs};
@@ -63,11 +81,15 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     root: Arc<dyn RootKey>,
-    system: System,
+    system: SystemKeys,
     cache: KeyCache,
     outage: Outage,
     brake: Brake,
     counts: Counts,
+    /// Nothing of the catalogue lacks its mirror: looked at once a process, for only an older database lacks any.
+    mirror_is_whole: AtomicBool,
+    /// Set once this process has read the tombstones; nothing of an owner is opened before.
+    replayed: OnceCell<Replayed>,
 }
 
 impl Vault {
@@ -94,20 +116,35 @@ impl Vault {
     ) -> Result<Self, VaultError> {
         let custody = Custody::default();
         let (tenant, system) = system::open_or_make(config, &catalog, &root, clock.now_ms()).await?;
-        Ok(Self {
+        let vault = Self {
             inner: Arc::new(Inner {
                 tenant,
                 catalog,
                 store,
                 clock,
                 root,
-                system: System::new(system),
+                system,
                 cache: custody.cache(),
                 outage: Outage::default(),
                 brake: custody.brake(),
                 counts: Counts::default(),
+                mirror_is_whole: AtomicBool::new(false),
+                replayed: OnceCell::new(),
             }),
-        })
+        };
+        match vault.begin_with_key_plane().await {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, "the key plane cannot be read yet; nothing of an owner is opened before it was");
+            }
+            other => other?,
+        }
+        Ok(vault)
+    }
+
+    async fn begin_with_key_plane(&self) -> Result<(), VaultError> {
+        self.erased_stay_erased().await?;
+        self.mirror_missing_system().await?;
+        Ok(())
     }
 
     /// The same vault with other rules for keys in memory. Only before it is shared: a clone keeps it as it is.

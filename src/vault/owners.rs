@@ -7,38 +7,34 @@ use dashvault_keys::provider::RootKey;
 use super::cache::{Failed, Key, OpenedKek};
 use super::custody::{ANSWER_TIME, from_kek, judged};
 use super::keys;
+use super::mirror::Mirrored;
 use super::records::OwnerProfile;
 use super::{OwnerKeys, Vault, VaultError, run_blocking};
 use crate::catalog::{CatalogError, KekRow, NewOwner, OwnerState, Tx};
-use crate::model::{KekId, OwnerId, TenantId};
+use crate::model::{KekId, OwnerId, TenantId, UnixMs};
+
+/// An owner whose key lies in the key plane and whose row is not yet written.
+#[must_use = "the owner is there once it is recorded"]
+pub struct OwnerMade {
+    owner: OwnerId,
+    email_index: [u8; 32],
+    sealed_profile: Vec<u8>,
+    created_at: UnixMs,
+    kek: KekRow,
+    mirrored: Mirrored,
+}
 
 impl Vault {
-    /// Makes an owner: KEK, field key, sealed profile, e-mail index. An address that is taken is [`VaultError::EmailTaken`],
-    /// and then nothing more can be done in this transaction.
-    pub async fn make_owner(&self, tx: &mut Tx, owner: OwnerId, profile: &OwnerProfile) -> Result<(), VaultError> {
+    /// Makes an owner's KEK, field key, sealed profile and e-mail index, and writes the KEK into the key plane. An address
+    /// that is taken is [`VaultError::EmailTaken`].
+    pub async fn make_owner(&self, owner: OwnerId, profile: &OwnerProfile) -> Result<OwnerMade, VaultError> {
         let (tenant, now) = (self.tenant(), self.now());
+        let email_index = self.inner.system.email_index(tenant, &profile.email);
+        if self.inner.catalog.owner_by_email(tenant, &email_index).await?.is_some() {
+            return Err(VaultError::EmailTaken);
+        }
         let field = Secret32::make_random();
         let sealed_profile = keys::seal(&field, tenant, owner.as_bytes(), profile);
-        let system = self.hold_system(tx).await?;
-        let indexes = system.email_indexes(tenant, &profile.email, now);
-        // Whoever has the address may still be found by an older index key only.
-        for older in &indexes[1..] {
-            if tx.has_email(tenant, older).await? {
-                return Err(VaultError::EmailTaken);
-            }
-        }
-        let new = NewOwner {
-            id: owner,
-            tenant,
-            email_index: &indexes[0],
-            index_version: system.record.index.newest().version,
-            sealed_profile: &sealed_profile,
-            created_at: now,
-        };
-        match tx.insert_owner(&new).await {
-            Err(CatalogError::Exists(_)) => return Err(VaultError::EmailTaken),
-            other => other?,
-        }
         let about = Profile {
             owner: *owner.as_bytes(),
             field_key: field,
@@ -51,41 +47,55 @@ impl Vault {
         };
         let root = self.inner.root.clone();
         let made = run_blocking(move || make_kek(tenant, root.as_ref(), owner, &about)).await;
-        tx.insert_kek(tenant, &made.map_err(from_kek)?, now).await?;
-        Ok(())
+        let kek = made.map_err(from_kek)?;
+        Ok(OwnerMade {
+            owner,
+            email_index,
+            sealed_profile,
+            created_at: now,
+            mirrored: self.mirror_keks(std::slice::from_ref(&kek)).await?,
+            kek,
+        })
+    }
+
+    /// Adds the owner's rows. An address that was taken meanwhile is [`VaultError::EmailTaken`], and then nothing more can be
+    /// done in this transaction.
+    pub async fn record_owner(&self, tx: &mut Tx, made: &OwnerMade) -> Result<(), VaultError> {
+        let new = NewOwner {
+            id: made.owner,
+            tenant: self.tenant(),
+            email_index: &made.email_index,
+            index_epoch: self.inner.system.epoch,
+            sealed_profile: &made.sealed_profile,
+            created_at: made.created_at,
+        };
+        match tx.insert_owner(&new).await {
+            Err(CatalogError::Exists(_)) => return Err(VaultError::EmailTaken),
+            other => other?,
+        }
+        tx.insert_kek(self.tenant(), &made.kek, made.created_at).await?;
+        self.record_mirror(tx, &made.mirrored).await
     }
 
     /// The active owner with this e-mail address, however it is written.
     pub async fn find_owner(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
-        let found = self.find_by_index(email).await?;
-        // While the index keys are rotated, whoever is not found may have moved to the new one.
-        if found.is_none() && self.refresh_system().await? {
-            return self.find_by_index(email).await;
-        }
-        Ok(found)
-    }
-
-    async fn find_by_index(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
-        let tenant = self.tenant();
-        // The older keys first: owners move from those to the newest.
-        for index in self.system().email_indexes(tenant, email, self.now()).iter().rev() {
-            let row = self.inner.catalog.owner_by_email(tenant, index).await?;
-            if let Some(row) = row.filter(|row| row.state == OwnerState::Active) {
-                return Ok(Some(row.id));
-            }
-        }
-        Ok(None)
+        self.erased_stay_erased().await?;
+        let index = self.inner.system.email_index(self.tenant(), email);
+        let row = self.inner.catalog.owner_by_email(self.tenant(), &index).await?;
+        Ok(row.filter(|row| row.state == OwnerState::Active).map(|row| row.id))
     }
 
     /// An owner's keys. The row is read each time, so that another process's erasure takes effect at once; an owner without
     /// one is [`VaultError::Gone`]. While the root key's provider does not answer, keys in memory go on being used for the
     /// grace ([`OwnerKeys::outage_since`]), and all others are [`VaultError::Unavailable`].
     pub async fn owner_keys(&self, owner: OwnerId) -> Result<OwnerKeys, VaultError> {
+        self.erased_stay_erased().await?;
         let Some(row) = self.inner.catalog.active_kek(owner).await? else {
             // Erased, perhaps by another process: nothing of it stays here either.
             self.inner.cache.forget(owner);
             return Err(VaultError::Gone);
         };
+        check_revision(&row)?;
         let version = row.version;
         let key = Key {
             owner,
@@ -123,16 +133,19 @@ impl Vault {
         keys.open(keys.owner().as_bytes(), &sealed)
     }
 
-    /// Destroys an owner's wrapped keys, e-mail index and profile: overwritten, deleted, and out of the log. May be called
-    /// again.
+    /// Destroys an owner's wrapped keys, e-mail index and profile: overwritten, deleted, out of the log, then out of the key
+    /// plane. May be called again.
     pub async fn erase_owner_keys(&self, owner: OwnerId) -> Result<(), VaultError> {
+        let now = self.now();
         let mut tx = self.inner.catalog.begin().await?;
-        tx.destroy_keks(owner).await?;
-        tx.erase_owner(owner, self.now()).await?;
+        self.destroy_owner_keys(&mut tx, owner).await?;
+        tx.erase_owner(owner, now).await?;
+        tx.end_intents(owner.as_bytes(), now - 1).await?;
         tx.commit().await?;
         self.inner.cache.forget(owner);
         self.inner.catalog.checkpoint().await?;
-        Ok(())
+        self.sweep_intents_of(owner.as_bytes(), now).await?;
+        self.destroy_mirrors_of_destroyed_keks().await
     }
 }
 
@@ -152,8 +165,22 @@ fn make_kek(tenant: TenantId, root: &dyn RootKey, owner: OwnerId, profile: &Prof
         version: head.version,
         epoch,
         revision: head.revision,
+        least_revision: 0,
         record: kek::seal(tenant.as_bytes(), &head, &kek, &[wrap], profile)?,
     })
+}
+
+/// Refuses a record that is older than one that was seen, however well it opens.
+fn check_revision(row: &KekRow) -> Result<(), VaultError> {
+    let found = SealedKek::parse(&row.record).map_err(from_kek)?.head().revision;
+    if found < row.least_revision {
+        return Err(VaultError::OldRevision {
+            table: "keks",
+            found,
+            least: row.least_revision,
+        });
+    }
+    Ok(())
 }
 
 /// Opens a row's record and holds its clear columns and its owner against what the record itself says.

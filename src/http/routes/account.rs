@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::health::ProblemBody;
-use super::query;
+use super::{id, query};
 use crate::audit::{ActivityCursor, Happened};
 use crate::http::caller::Owner;
 use crate::http::face::Face;
 use crate::http::problem::Problem;
-use crate::library::{MeView, Time};
-use crate::model::{ClipId, EventId, LinkId};
+use crate::library::{ErasureView, MeView, Time};
+use crate::model::{ClipId, ErasureId, EventId, LinkId};
 
 /// Events of one page when the query names no number, and the most there may be.
 const DEFAULT_PAGE: u32 = 50;
@@ -110,14 +110,40 @@ pub(in crate::http) async fn me(face: web::Data<Face>, Owner(session): Owner) ->
     Ok(HttpResponse::Ok().json(me))
 }
 
+/// How the receipt of an account's erasure is asked for.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ErasureBody {
+    /// For `/v1/erasures/{id}`, which needs no account.
+    #[schema(value_type = String)]
+    erasure_id: ErasureId,
+}
+
 /// Erases the account: every session, vehicle and link is dead at once, and all clips are erased.
 #[utoipa::path(
     delete, path = "/v1/me", tag = "account",
-    responses((status = 202), (status = "4XX", body = ProblemBody))
+    responses((status = 202, body = ErasureBody), (status = "4XX", body = ProblemBody))
 )]
 pub(in crate::http) async fn erase(face: web::Data<Face>, Owner(session): Owner) -> Result<HttpResponse, Problem> {
     let rooms = face.rooms.clone();
-    face.ask(async move { rooms.access.erase_owner(session.owner()).await })
+    let erasure_id = face
+        .ask(async move { rooms.access.erase_owner(session.owner()).await })
         .await?;
-    Ok(HttpResponse::Accepted().finish())
+    Ok(HttpResponse::Accepted().json(ErasureBody { erasure_id }))
+}
+
+/// Whether an account is erased, and the signed receipt of it; the random id is told by the account's erasure alone.
+#[utoipa::path(
+    get, path = "/v1/erasures/{id}", tag = "account", params(("id" = String, Path)),
+    responses((status = 200, body = ErasureView), (status = "4XX", body = ProblemBody))
+)]
+pub(in crate::http) async fn erasure(
+    face: web::Data<Face>,
+    erasure: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let erasure: ErasureId = id(&erasure)?;
+    let rooms = face.rooms.clone();
+    let erasure = face
+        .ask(async move { rooms.library.owner_erasure(erasure).await })
+        .await?;
+    Ok(HttpResponse::Ok().json(erasure.ok_or_else(Problem::not_found)?))
 }

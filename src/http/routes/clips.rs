@@ -12,7 +12,7 @@ use crate::http::caller::Owner;
 use crate::http::face::Face;
 use crate::http::media;
 use crate::http::problem::Problem;
-use crate::library::{ClipPage, ClipView, ListQuery, What};
+use crate::library::{ClipPage, ClipView, ErasureView, ListQuery, What};
 use crate::model::ClipId;
 
 /// Which clips to list.
@@ -121,6 +121,24 @@ pub(in crate::http) async fn delete(
         }
     };
     shown(face.ask(deleted).await?)
+}
+
+/// Whether a clip is erased, and the signed receipt of it: also when the clip itself is not there any more.
+#[utoipa::path(
+    get, path = "/v1/clips/{id}/erasure", tag = "clips", params(("id" = String, Path)),
+    responses((status = 200, body = ErasureView), (status = "4XX", body = ProblemBody))
+)]
+pub(in crate::http) async fn erasure(
+    face: web::Data<Face>,
+    Owner(session): Owner,
+    clip: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let clip: ClipId = id(&clip)?;
+    let rooms = face.rooms.clone();
+    let erasure = face
+        .ask(async move { rooms.library.clip_erasure(&session, clip).await })
+        .await?;
+    Ok(HttpResponse::Ok().json(erasure.ok_or_else(Problem::not_found)?))
 }
 
 /// Takes a clip out of the trash.

@@ -101,10 +101,10 @@ pub(in crate::http) fn openapi_document() -> Document {
             devices::make_pairing_code, devices::pair, devices::list, devices::get, devices::rename, devices::revoke,
             uploads::options, uploads::options_of_one, uploads::create, uploads::status, uploads::append, uploads::terminate,
             uploads::receipt,
-            clips::list, clips::get, clips::delete, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,
+            clips::list, clips::get, clips::delete, clips::erasure, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,
             links::make, links::list, links::revoke, links::redeem,
             shared::get, shared::poster, shared::rendition, shared::hls,
-            account::activity, account::me, account::erase,
+            account::activity, account::me, account::erase, account::erasure,
             livez, readyz, openapi,
         ),
         modifiers(&Finish)

@@ -82,6 +82,7 @@ routes! {
     GET     "/v1/clips"                             Owner    clips::list;
     GET     "/v1/clips/{id}"                        Owner    clips::get;
     DELETE  "/v1/clips/{id}"                        Owner    clips::delete;
+    GET     "/v1/clips/{id}/erasure"                Owner    clips::erasure;
     POST    "/v1/clips/{id}/restore"                Owner    clips::restore;
     GET     "/v1/clips/{id}/original"               Owner    clips::original;
     GET     "/v1/clips/{id}/poster.jpg"             Owner    clips::poster;
@@ -98,6 +99,7 @@ routes! {
     GET     "/v1/activity"                          Owner    account::activity;
     GET     "/v1/me"                                Owner    account::me;
     DELETE  "/v1/me"                                Owner    account::erase;
+    GET     "/v1/erasures/{id}"                     Anybody  account::erasure;
     GET     "/livez"                                Anybody  health::livez;
     GET     "/readyz"                               Anybody  health::readyz;
     GET     "/openapi.json"                         Anybody  health::openapi;

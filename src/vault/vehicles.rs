@@ -1,0 +1,128 @@
+//! The vehicles in an owner's KEK record: a paired, renamed or revoked vehicle is a new revision of it, so that the key plane
+//! alone can tell who may upload.
+
+use dashvault_keys::kek::{self, KekHead, Profile, ProfileAbout, SealedKek, Vehicle};
+
+use super::custody::from_kek;
+use super::mirror::Mirrored;
+use super::records::{DeviceAbout, OwnerProfile};
+use super::{OwnerKeys, Vault, VaultError};
+use crate::catalog::{DeviceRow, KekRow, MirrorSubject, Tx};
+use crate::model::DeviceState;
+
+/// Vehicles of an owner in the record, revoked ones included: some 300 bytes each, in a profile of at most 1 MiB.
+const MAX_VEHICLES: u32 = 2_000;
+
+/// A new revision of an owner's KEK record that lies in the key plane and is not yet the catalogue's.
+#[must_use = "it counts only once it is recorded"]
+pub struct KekChange {
+    row: KekRow,
+    before: u32,
+    mirrored: Mirrored,
+}
+
+impl Vault {
+    /// Seals the owner's KEK record anew with the vehicles that the catalogue holds and `change` to them, and mirrors it.
+    pub async fn change_vehicles(
+        &self,
+        keys: &OwnerKeys,
+        change: impl FnOnce(&mut Vec<Vehicle>),
+    ) -> Result<KekChange, VaultError> {
+        let row = self.inner.catalog.active_kek(keys.owner()).await?;
+        let row = row.ok_or(VaultError::Gone)?;
+        if row.version != keys.kek_version() {
+            return Err(VaultError::Superseded);
+        }
+        let mut about = self.profile_of(keys).await?;
+        change(&mut about.vehicles);
+        let changed = self.reseal(keys, row, about).await?;
+        let mirrored = self.mirror_keks(std::slice::from_ref(&changed.0)).await?;
+        Ok(KekChange {
+            row: changed.0,
+            before: changed.1,
+            mirrored,
+        })
+    }
+
+    /// Puts the new revision into its row. When another one came first it is [`VaultError::Superseded`]: the transaction must
+    /// not be committed, and the change begins anew.
+    pub async fn record_kek(&self, tx: &mut Tx, change: &KekChange) -> Result<(), VaultError> {
+        if !tx.replace_kek(&change.row, change.before).await? {
+            return Err(VaultError::Superseded);
+        }
+        self.record_mirror(tx, &change.mirrored).await
+    }
+
+    /// What the KEK record says of an owner, as the catalogue has it now.
+    pub(super) async fn profile_of(&self, keys: &OwnerKeys) -> Result<ProfileAbout, VaultError> {
+        let owner = keys.owner();
+        let row = self.inner.catalog.owner(owner).await?.ok_or(VaultError::Gone)?;
+        let sealed = row.sealed_profile.ok_or(VaultError::Gone)?;
+        let OwnerProfile { email, name } = keys.open(owner.as_bytes(), &sealed)?;
+        let devices = self.inner.catalog.devices_of(owner, MAX_VEHICLES).await?;
+        // One damaged row must not keep the others out of the key plane.
+        let vehicles = devices.iter().filter_map(|device| match vehicle(keys, device) {
+            Ok(vehicle) => Some(vehicle),
+            Err(error) => {
+                tracing::error!(device = %device.id, %error, "a vehicle's row is damaged; the key plane does not hold it");
+                None
+            }
+        });
+        Ok(ProfileAbout {
+            email,
+            name,
+            vehicles: vehicles.collect(),
+            created_at: Some(row.created_at),
+        })
+    }
+
+    /// The next revision of a KEK record, around the wraps that it has; and the revision that it replaces.
+    pub(super) async fn reseal(
+        &self,
+        keys: &OwnerKeys,
+        row: KekRow,
+        about: ProfileAbout,
+    ) -> Result<(KekRow, u32), VaultError> {
+        let before = row.revision;
+        let revision = self
+            .next_revision(MirrorSubject::Kek, row.id.as_bytes(), before)
+            .await?;
+        let (owner, tenant) = (keys.owner(), self.tenant());
+        let profile = Profile {
+            owner: *owner.as_bytes(),
+            field_key: keys.keys.field.duplicate(),
+            about,
+        };
+        let sealed = SealedKek::parse(&row.record).map_err(from_kek)?;
+        let head = KekHead {
+            revision,
+            ..sealed.head()
+        };
+        let record = kek::seal(tenant.as_bytes(), &head, &keys.keys.kek, sealed.wraps(), &profile);
+        let record = record.map_err(from_kek)?;
+        let row = KekRow {
+            revision,
+            record,
+            ..row
+        };
+        Ok((row, before))
+    }
+}
+
+fn vehicle(keys: &OwnerKeys, row: &DeviceRow) -> Result<Vehicle, VaultError> {
+    let about: DeviceAbout = keys.open(row.id.as_bytes(), &row.sealed_about)?;
+    let damaged = VaultError::DamagedRow {
+        table: "devices",
+        column: "public_key",
+    };
+    Ok(Vehicle {
+        device: *row.id.as_bytes(),
+        public_key: row.public_key.as_slice().try_into().map_err(|_| damaged)?,
+        label: about.label,
+        vin: about.vin,
+        plate: about.plate,
+        revoked: row.state == DeviceState::Revoked,
+        paired_at: Some(row.paired_at),
+        revoked_at: row.revoked_at,
+    })
+}
