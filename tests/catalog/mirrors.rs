@@ -1,6 +1,6 @@
 //! The mirror's rows: which object holds a subject's newest record, and when an object is nobody's any more.
 
-use dashvault::catalog::{Catalog, IntentLocation, MirrorRow, MirrorState, MirrorSubject};
+use dashvault::catalog::{Catalog, IntentRow, MirrorRow, MirrorState, MirrorSubject};
 use dashvault::model::{ObjectId, TenantId};
 
 use crate::in_tx;
@@ -54,37 +54,35 @@ async fn a_new_revision_is_the_newest_and_an_older_or_equal_one_changes_nothing(
 }
 
 #[tokio::test]
-async fn an_object_goes_to_the_sweep_with_its_last_newest_record() {
+async fn an_object_is_idle_with_its_last_newest_record() {
     both(async |catalog| {
         let (tenant, _) = rows::an_owner(&catalog).await;
         let pack = a_pack(&catalog, tenant).await;
         in_tx!(catalog, tx => tx.record_mirror(tenant, &row(ObjectId::random(), FIRST, 2), 6));
-        assert_eq!(catalog.intent(pack).await.unwrap(), None);
-        assert_eq!(catalog.mirrors_in(pack).await.unwrap().len(), 2);
+        assert!(catalog.idle_mirrors(10).await.unwrap().is_empty());
         in_tx!(catalog, tx => tx.record_mirror(tenant, &row(ObjectId::random(), SECOND, 2), 7));
-        let intent = catalog.intent(pack).await.unwrap().expect("the sweep's");
-        assert_eq!((intent.location, intent.lease_until), (IntentLocation::KeyPlane, 7));
+        let idle = catalog.idle_mirrors(10).await.unwrap();
+        assert_eq!(idle.iter().map(|row| row.object).collect::<Vec<_>>(), [pack, pack]);
+        assert_eq!(in_tx!(catalog, tx => tx.forget_mirrors_in(pack)), 2);
         assert!(catalog.mirrors_in(pack).await.unwrap().is_empty());
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_record_moves_into_another_pack_only_in_the_revision_that_was_read() {
+async fn a_record_is_retired_only_in_the_revision_that_was_read() {
     both(async |catalog| {
         let (tenant, _) = rows::an_owner(&catalog).await;
         let pack = a_pack(&catalog, tenant).await;
         in_tx!(catalog, tx => tx.record_mirror(tenant, &row(ObjectId::random(), FIRST, 2), 6));
+        assert!(!in_tx!(catalog, tx => tx.retire_mirror(&row(pack, FIRST, 1))));
+        assert!(in_tx!(catalog, tx => tx.retire_mirror(&row(pack, SECOND, 1))));
+        assert!(!in_tx!(catalog, tx => tx.retire_mirror(&row(pack, SECOND, 1))));
         let to = ObjectId::random();
-        assert!(!in_tx!(catalog, tx => tx.move_mirror(&row(pack, FIRST, 1), to, 2)));
-        assert!(in_tx!(catalog, tx => tx.move_mirror(&row(pack, SECOND, 1), to, 2)));
-        assert!(!in_tx!(catalog, tx => tx.move_mirror(&row(pack, SECOND, 1), ObjectId::random(), 2)));
+        in_tx!(catalog, tx => tx.insert_mirror(tenant, &row(to, SECOND, 1), 7));
         assert_eq!(newest(&catalog, SECOND).await, Some((to, 1)));
-        let idle = catalog.idle_mirrors(10).await.unwrap();
-        assert_eq!(idle.iter().map(|row| row.object).collect::<Vec<_>>(), [pack]);
-        assert!(in_tx!(catalog, tx => tx.drop_idle_mirror(tenant, pack, MirrorSubject::Kek, 8)));
-        assert!(!in_tx!(catalog, tx => tx.drop_idle_mirror(tenant, to, MirrorSubject::Kek, 8)));
-        assert!(catalog.idle_mirrors(10).await.unwrap().is_empty());
+        assert_eq!(in_tx!(catalog, tx => tx.forget_mirrors_in(to)), 0, "it is the newest");
+        assert_eq!(in_tx!(catalog, tx => tx.forget_mirrors_in(pack)), 2);
     })
     .await;
 }
@@ -110,9 +108,12 @@ async fn small_packs_and_what_an_erasure_must_forget_are_found() {
         assert_eq!(below, [single]);
         let all = catalog.mirrors_of(MirrorSubject::Kek, &FIRST).await.unwrap();
         assert_eq!(all.len(), 2, "the superseded one too");
-        for row in &all {
-            in_tx!(catalog, tx => tx.forget_mirror(row));
-        }
+        assert_eq!(
+            in_tx!(catalog, tx => tx.retire_mirrors_of(MirrorSubject::Kek, &FIRST)),
+            1
+        );
+        let destroyed = catalog.mirrors_of_destroyed_keks(10).await.unwrap();
+        assert_eq!(destroyed.len(), 2, "no row of keks stands for it");
         assert_eq!(newest(&catalog, FIRST).await, None);
         assert_eq!(newest(&catalog, SECOND).await, Some((pack, 1)));
     })
@@ -125,7 +126,13 @@ async fn mirrored_and_half_written_objects_are_known_and_no_others() {
         let (tenant, _) = rows::an_owner(&catalog).await;
         let pack = a_pack(&catalog, tenant).await;
         let half = ObjectId::random();
-        let intent = MirrorRow::intent(half, MirrorSubject::Kek, 100);
+        let intent = IntentRow {
+            object: half,
+            location: MirrorSubject::Kek.location(),
+            holder: [5; 16],
+            multipart_id: None,
+            lease_until: 100,
+        };
         in_tx!(catalog, tx => tx.insert_intent(tenant, &intent, 5));
         let mut known = catalog.known_mirrors(&[pack, half, ObjectId::random()]).await.unwrap();
         known.sort();
@@ -142,7 +149,9 @@ async fn clips_without_a_mirror_are_found_until_they_have_one() {
     both(async |catalog| {
         let (tenant, owner) = rows::an_owner(&catalog).await;
         let clip = rows::a_ready_clip(&catalog, tenant, owner).await;
-        assert_eq!(catalog.unmirrored_clips(10).await.unwrap(), [*clip.as_bytes()]);
+        assert_eq!(catalog.unmirrored_clips(None, 10).await.unwrap(), [*clip.as_bytes()]);
+        let after = catalog.unmirrored_clips(Some(*clip.as_bytes()), 10).await.unwrap();
+        assert!(after.is_empty());
         let totals = catalog.mirror_totals(MirrorSubject::Envelope).await.unwrap();
         assert_eq!((totals.records, totals.mirrored), (1, 0));
         let mirror = MirrorRow {
@@ -150,7 +159,7 @@ async fn clips_without_a_mirror_are_found_until_they_have_one() {
             ..row(ObjectId::random(), *clip.as_bytes(), 1)
         };
         in_tx!(catalog, tx => tx.record_mirror(tenant, &mirror, 5));
-        assert!(catalog.unmirrored_clips(10).await.unwrap().is_empty());
+        assert!(catalog.unmirrored_clips(None, 10).await.unwrap().is_empty());
         let totals = catalog.mirror_totals(MirrorSubject::Envelope).await.unwrap();
         assert_eq!((totals.records, totals.mirrored, totals.objects), (1, 1, 1));
     })

@@ -17,7 +17,7 @@ pub async fn an_owner(catalog: &Catalog) -> (TenantId, OwnerId) {
         id: owner,
         tenant,
         email_index: &email_index,
-        index_version: 1,
+        index_epoch: 1,
         sealed_profile: b"sealed",
         created_at: 1,
     })

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashvault::catalog::{NewCredential, NewDevice, NewPairingCode, OwnerState};
+use dashvault::catalog::{ErasureKind, NewCredential, NewDevice, NewPairingCode, OwnerState};
 use dashvault::model::{
     ClipId, ClipState, Clock as _, CredentialId, CredentialKind, DeviceId, EventKind, JobId, JobKind, JobState,
     OwnerId, PairingId,
 };
 use dashvault::vault::UploadMetadata;
+use dashvault_keys::receipt::verify_erasure;
+use dashvault_keys::tombstone::Erased;
 use dashvault_test_support::rounds;
 
 use crate::crashes::{MAX_OPERATIONS, random_below, run_until_death};
@@ -92,8 +94,11 @@ impl Scene {
     async fn ask(&self) {
         let mut job = self.room.job(JobKind::EraseOwner, self.kept, None);
         (job.id, job.owner, job.clip) = (JobId::random(), self.erased, None);
+        let buried = self.room.vault.bury(ErasureKind::Owner, self.erased.as_bytes(), None);
+        let buried = buried.await.unwrap().expect("the first order");
         let mut tx = self.room.catalog.begin().await.unwrap();
         assert!(tx.begin_owner_erasure(self.erased).await.unwrap());
+        self.room.vault.record_burial(&mut tx, &buried).await.unwrap();
         tx.queue_job(&job).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -127,7 +132,17 @@ impl Scene {
         assert_eq!(room.clip(self.kept).await.state, ClipState::Ready, "{what}");
         assert_eq!(room.read(self.kept, None, "original").await, clip(VIDEO), "{what}");
         assert_eq!(room.events(EventKind::ClipReady).await, 1, "{what}");
+        let erasure = catalog.erasure_of(ErasureKind::Owner, self.erased.as_bytes()).await;
+        let receipt = erasure.unwrap().and_then(|erasure| erasure.receipt).expect("a receipt");
+        let said = verify_erasure(&receipt, &room.vault.receipt_public_key()).expect("it is the vault's");
+        assert_eq!(
+            (said.what, said.subject),
+            (Erased::Owner, *self.erased.as_bytes()),
+            "{what}"
+        );
         room.assert_tidy(&[self.kept]).await;
+        // One owner's KEK and one clip's envelope, the system record, and a tombstone for all that was erased.
+        assert_eq!(room.key_plane().await.len(), 4, "{what}");
     }
 }
 

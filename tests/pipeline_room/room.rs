@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashvault::audit::Audit;
-use dashvault::catalog::{self, Catalog, NewClip, NewJob, NewUpload, PieceRow, UploadKeyRow, UploadStep};
+use dashvault::catalog::{
+    self, Catalog, MirrorSubject, NewClip, NewJob, NewUpload, PieceRow, UploadKeyRow, UploadStep,
+};
 use dashvault::media::Transcoder;
 use dashvault::model::{
     ByteRange, ClipId, ClipState, Clock, EventKind, FixedClock, JobId, JobKind, JobState, LinkId, OwnerId,
 };
 use dashvault::pipeline::{Config, Pipeline};
 use dashvault::store::{Backend, Store};
-use dashvault::vault::{self, ClipKeys, OwnerProfile, StoredObject, UploadMetadata, Vault};
+use dashvault::vault::{self, ClipKeys, KeyPlaneSwept, OwnerProfile, StoredObject, UploadMetadata, Vault};
 use dashvault_keys::provider::Keyring;
 use dashvault_test_support::Scratch;
 use futures_util::TryStreamExt as _;
@@ -37,6 +39,8 @@ pub struct Room {
     pub owner: OwnerId,
     data: Arc<InMemory>,
     staging: Arc<InMemory>,
+    /// Wrapped keys' mirror and tombstones.
+    pub keyplane: Arc<InMemory>,
     keyring: PathBuf,
     scratch: Scratch,
 }
@@ -57,17 +61,18 @@ impl Room {
         let keyring = scratch.path().join("keyring");
         Keyring::create(&keyring).expect("a keyring");
         let catalog = Catalog::connect(&config).await.expect("a catalogue");
-        let (data, staging) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+        let [data, staging, keyplane] = std::array::from_fn(|_| Arc::new(InMemory::new()));
         let faults = Arc::new(Faults::default());
         let clock = Arc::new(FixedClock::at(START_MS));
-        let vault = open_vault(&keyring, &catalog, &data, &staging, &faults, &clock).await;
+        let vault = open_vault(&keyring, &catalog, [&data, &staging, &keyplane], &faults, &clock).await;
         let owner = OwnerId::random();
         let profile = OwnerProfile {
             email: "owner@example.org".to_owned(),
             name: None,
         };
+        let made = vault.make_owner(owner, &profile).await.expect("an owner");
         let mut tx = catalog.begin().await.unwrap();
-        vault.make_owner(&mut tx, owner, &profile).await.expect("an owner");
+        vault.record_owner(&mut tx, &made).await.expect("an owner");
         tx.commit().await.unwrap();
         let audit = Audit::new(vault.clone(), catalog.clone());
         Self {
@@ -79,6 +84,7 @@ impl Room {
             owner,
             data,
             staging,
+            keyplane,
             keyring,
             scratch,
         }
@@ -91,8 +97,9 @@ impl Room {
             name: None,
         };
         let owner = OwnerId::random();
+        let made = self.vault.make_owner(owner, &profile).await.expect("an owner");
         let mut tx = self.catalog.begin().await.unwrap();
-        self.vault.make_owner(&mut tx, owner, &profile).await.expect("an owner");
+        self.vault.record_owner(&mut tx, &made).await.expect("an owner");
         tx.commit().await.unwrap();
         std::mem::replace(&mut self.owner, owner)
     }
@@ -102,8 +109,7 @@ impl Room {
         let vault = open_vault(
             &self.keyring,
             &self.catalog,
-            &self.data,
-            &self.staging,
+            [&self.data, &self.staging, &self.keyplane],
             &self.faults,
             &self.clock,
         )
@@ -304,6 +310,11 @@ impl Room {
         (names(&self.data).await.len(), names(&self.staging).await.len())
     }
 
+    /// The names of what lies in the key plane.
+    pub async fn key_plane(&self) -> BTreeSet<String> {
+        names(&self.keyplane).await
+    }
+
     /// The data bucket holds exactly what rows name, staging nothing, and nothing is being written.
     pub async fn assert_tidy(&self, clips: &[ClipId]) {
         let mut rows = BTreeSet::new();
@@ -327,6 +338,32 @@ impl Room {
         let swept = self.catalog.swept_intents(None, 10).await.unwrap();
         assert_eq!((intents, swept), (vec![], vec![]), "intents are left");
         assert_eq!(self.faults.half_uploads(), 0, "uploads in parts are left");
+        self.assert_key_plane(clips).await;
+    }
+
+    /// The key plane holds what the catalogue says and nothing else, and the newest envelope of every clip that has one.
+    async fn assert_key_plane(&self, clips: &[ClipId]) {
+        while self.vault.sweep_key_plane().await.unwrap() != KeyPlaneSwept::default() {}
+        let names = names(&self.keyplane).await;
+        let ids: Vec<_> = names.iter().map(|name| name.parse().expect("an id")).collect();
+        let known = self.catalog.known_mirrors(&ids).await.unwrap();
+        assert_eq!(known.len(), ids.len(), "the key plane holds what no row names");
+        for clip in clips {
+            let row = self.catalog.clip_any(*clip).await.unwrap();
+            let newest = self
+                .catalog
+                .newest_mirror(MirrorSubject::Envelope, clip.as_bytes())
+                .await
+                .unwrap();
+            let has_envelope = row.is_some_and(|row| row.envelope.is_some());
+            assert_eq!(has_envelope, newest.is_some(), "{clip}: row and mirror differ");
+            if let Some(newest) = newest {
+                assert!(
+                    names.contains(&newest.object.to_string()),
+                    "{clip}: its mirror is not there"
+                );
+            }
+        }
     }
 }
 
@@ -340,13 +377,13 @@ async fn names(store: &InMemory) -> BTreeSet<String> {
 async fn open_vault(
     keyring: &std::path::Path,
     catalog: &Catalog,
-    data: &Arc<InMemory>,
-    staging: &Arc<InMemory>,
+    stores: [&Arc<InMemory>; 3],
     faults: &Arc<Faults>,
     clock: &Arc<FixedClock>,
 ) -> Vault {
     let at = |inner: &Arc<InMemory>| Backend::with_multipart(Arc::new(FaultyStore::new(inner.clone(), faults.clone())));
-    let store = Store::over(at(data), at(staging), at(&Arc::new(InMemory::new())));
+    let [data, staging, keyplane] = stores.map(at);
+    let store = Store::over(data, staging, keyplane);
     let config = vault::Config {
         keyring: keyring.to_owned(),
     };

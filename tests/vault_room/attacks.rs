@@ -186,17 +186,17 @@ async fn an_envelope_opens_only_for_its_own_clip_and_owner() {
     let (anna, bert) = (room.keys(anna).await, room.keys(bert).await);
     let clip = room.clip(&anna).await;
     let envelope = room.envelope(&anna, &clip);
-    let opened = room.vault.clip_keys(&anna, clip.clip(), &envelope).unwrap();
+    let opened = room.vault.clip_keys(&anna, clip.clip(), &envelope, 0).unwrap();
     // The same DEK: what one seals the other opens.
     let sealed = clip.seal(&[1; 16], &ClipSummary::default());
     assert!(opened.open::<ClipSummary>(&[1; 16], &sealed).is_ok());
     let other = room.clip(&anna).await;
     assert!(
-        room.vault.clip_keys(&anna, other.clip(), &envelope).is_err(),
+        room.vault.clip_keys(&anna, other.clip(), &envelope, 0).is_err(),
         "another clip"
     );
     assert!(
-        room.vault.clip_keys(&bert, clip.clip(), &envelope).is_err(),
+        room.vault.clip_keys(&bert, clip.clip(), &envelope, 0).is_err(),
         "another owner"
     );
     for at in 0..envelope.len() {
@@ -206,6 +206,9 @@ async fn an_envelope_opens_only_for_its_own_clip_and_owner() {
         }
         let mut changed = envelope.clone();
         changed[at] ^= 1;
-        assert!(room.vault.clip_keys(&anna, clip.clip(), &changed).is_err(), "byte {at}");
+        assert!(
+            room.vault.clip_keys(&anna, clip.clip(), &changed, 0).is_err(),
+            "byte {at}"
+        );
     }
 }

@@ -22,7 +22,7 @@ async fn a_restart_finds_the_same_tenant_owners_and_keys() {
     assert_eq!(room.vault.receipt_public_key(), receipts);
     let keys = room.keys(owner).await;
     assert_eq!(keys.kek_version(), 1);
-    assert!(room.vault.clip_keys(&keys, clip.clip(), &envelope).is_ok());
+    assert!(room.vault.clip_keys(&keys, clip.clip(), &envelope, 0).is_ok());
     let profile = room.vault.profile(&keys).await.unwrap();
     assert_eq!(profile.email, "anna@example.org");
 }
@@ -40,7 +40,7 @@ async fn processes_that_start_together_on_a_new_catalogue_agree_on_one_tenant() 
         Vault::open(
             &config,
             catalog.clone(),
-            store(&room.data, &room.staging),
+            store(&room.data, &room.staging, &room.keyplane),
             room.clock.clone(),
         )
     };
@@ -62,7 +62,7 @@ async fn another_vaults_keyring_is_refused_with_words_that_help() {
     let refused = Vault::open(
         &config,
         room.catalog.clone(),
-        store(&room.data, &room.staging),
+        store(&room.data, &room.staging, &room.keyplane),
         room.clock.clone(),
     );
     let refused = refused.await.err().unwrap();
@@ -86,7 +86,7 @@ async fn a_keyring_that_is_missing_or_damaged_is_refused_and_named() {
     std::os::unix::fs::chown(&damaged, None, None).unwrap();
     std::fs::set_permissions(&damaged, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     for keyring in [missing, damaged] {
-        let store = store(&room.data, &room.staging);
+        let store = store(&room.data, &room.staging, &room.keyplane);
         let config = Config { keyring };
         let refused = Vault::open(&config, room.catalog.clone(), store, room.clock.clone())
             .await
@@ -105,13 +105,12 @@ async fn an_address_is_found_however_it_is_written_and_taken_once() {
         assert_eq!(room.vault.find_owner(written).await.unwrap(), Some(owner), "{written}");
     }
     assert_eq!(room.vault.find_owner("bert@example.org").await.unwrap(), None);
-    let mut tx = room.catalog.begin().await.unwrap();
     let again = OwnerProfile {
         email: "ANNA@example.org".to_owned(),
         name: None,
     };
-    let taken = room.vault.make_owner(&mut tx, OwnerId::random(), &again).await;
-    assert!(matches!(taken, Err(VaultError::EmailTaken)), "{taken:?}");
+    let taken = room.vault.make_owner(OwnerId::random(), &again).await;
+    assert!(matches!(taken, Err(VaultError::EmailTaken)));
 }
 
 #[tokio::test]

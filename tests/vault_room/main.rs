@@ -2,8 +2,11 @@
 
 mod attacks;
 mod faults;
+mod key_plane;
 mod keys;
 mod objects;
+mod replay;
+mod revisions;
 mod room;
 mod sweep;
 mod uploads;

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashvault::catalog::{self, Catalog, NewClip};
-use dashvault::model::{ClipId, FixedClock, ObjectKind, OwnerId};
+use dashvault::catalog::{self, Catalog, ClipPublication, NewClip};
+use dashvault::model::{ClipId, ClipState, FixedClock, ObjectId, ObjectKind, OwnerId};
 use dashvault::store::{Backend, Store};
 use dashvault::vault::{
-    ClipKeys, Config, Holder, Manifest, OwnerKeys, OwnerProfile, SealedObject, StoredObject, Vault, VaultError,
+    ClipDetails, ClipKeys, ClipSummary, Config, Holder, Manifest, OwnerKeys, OwnerProfile, SealedObject, StoredObject,
+    Vault, VaultError,
 };
+use dashvault_keys::mirror::{MirrorKind, MirrorObject};
 use dashvault_keys::provider::Keyring;
 use dashvault_test_support::{Faulty, Scratch};
 
@@ -24,6 +26,7 @@ pub struct Room {
     pub catalog: Catalog,
     pub data: Faulty,
     pub staging: Faulty,
+    pub keyplane: Faulty,
     pub clock: Arc<FixedClock>,
     pub keyring: PathBuf,
     pub scratch: Scratch,
@@ -35,23 +38,30 @@ impl Room {
         let scratch = Scratch::new("vault-room");
         let keyring = scratch.path().join("keyring");
         Keyring::create(&keyring).unwrap();
-        let room = Self::over(scratch, keyring, Faulty::new(), Faulty::new()).await;
+        let room = Self::over(scratch, keyring, std::array::from_fn(|_| Faulty::new())).await;
         room.expect("a new vault")
     }
 
-    async fn over(scratch: Scratch, keyring: PathBuf, data: Faulty, staging: Faulty) -> Result<Self, VaultError> {
+    async fn over(scratch: Scratch, keyring: PathBuf, stores: [Faulty; 3]) -> Result<Self, VaultError> {
+        let [data, staging, keyplane] = stores;
         let dir = scratch.path().join("catalogue");
         let catalog = Catalog::connect(&catalog::Config::Sqlite { dir }).await?;
         let clock = Arc::new(FixedClock::at(NOW));
         let config = Config {
             keyring: keyring.clone(),
         };
-        let vault = Vault::open(&config, catalog.clone(), store(&data, &staging), clock.clone());
+        let vault = Vault::open(
+            &config,
+            catalog.clone(),
+            store(&data, &staging, &keyplane),
+            clock.clone(),
+        );
         Ok(Self {
             vault: vault.await?,
             catalog,
             data,
             staging,
+            keyplane,
             clock,
             keyring,
             scratch,
@@ -61,8 +71,31 @@ impl Room {
     /// The same vault after a restart, with what lies in folder and store now.
     pub async fn restart(self) -> Self {
         self.catalog.close().await;
-        let room = Self::over(self.scratch, self.keyring, self.data, self.staging).await;
+        let room = Self::over(self.scratch, self.keyring, [self.data, self.staging, self.keyplane]).await;
         room.expect("the vault opens again")
+    }
+
+    /// The same vault after a restart before which `between` has its way with the files.
+    pub async fn restart_after(self, between: impl FnOnce()) -> Self {
+        self.catalog.close().await;
+        between();
+        self.restart().await
+    }
+
+    /// Empties the table of mirrors, as in a database that is older than it.
+    pub async fn forget_mirrors(&self) {
+        let database = self.scratch.path().join("catalogue/vault.db");
+        let done = std::process::Command::new("sqlite3")
+            .arg(database)
+            .arg("PRAGMA busy_timeout = 5000; DELETE FROM mirrors; DELETE FROM erasures;")
+            .output()
+            .expect("sqlite3");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        for name in self.keyplane.names().await {
+            if !name.starts_with("tombstones/") {
+                self.keyplane.remove(&name).await;
+            }
+        }
     }
 
     /// Another process on the same catalogue and store.
@@ -70,7 +103,7 @@ impl Room {
         let config = Config {
             keyring: self.keyring.clone(),
         };
-        let store = store(&self.data, &self.staging);
+        let store = store(&self.data, &self.staging, &self.keyplane);
         let vault = Vault::open(&config, self.catalog.clone(), store, self.clock.clone()).await;
         vault.expect("a second process")
     }
@@ -78,12 +111,13 @@ impl Room {
     /// A new owner with an address made of `name`.
     pub async fn owner(&self, name: &str) -> OwnerId {
         let owner = OwnerId::random();
-        let mut tx = self.catalog.begin().await.unwrap();
         let profile = OwnerProfile {
             email: format!("{name}@example.org"),
             name: Some(name.to_owned()),
         };
-        self.vault.make_owner(&mut tx, owner, &profile).await.unwrap();
+        let made = self.vault.make_owner(owner, &profile).await.unwrap();
+        let mut tx = self.catalog.begin().await.unwrap();
+        self.vault.record_owner(&mut tx, &made).await.unwrap();
         tx.commit().await.unwrap();
         owner
     }
@@ -107,6 +141,66 @@ impl Room {
         .unwrap();
         tx.commit().await.unwrap();
         self.vault.make_clip_keys(owner, clip)
+    }
+
+    /// A clip whose original is published, with its first envelope in row and key plane.
+    pub async fn ready_clip(&self, owner: &OwnerKeys) -> ClipKeys {
+        let keys = self.clip(owner).await;
+        let sealed = self.sealed(&keys, "original", b"the bytes of a clip").await;
+        let made = self
+            .vault
+            .seal_envelope(owner, &keys, &Manifest::default(), holder())
+            .await
+            .unwrap();
+        let row = keys.clip();
+        let mut tx = self.catalog.begin().await.unwrap();
+        self.vault
+            .publish(&mut tx, &keys, &sealed, &sealed.about(), None)
+            .await
+            .unwrap();
+        assert!(
+            tx.set_clip_state(row, &[ClipState::Uploading], ClipState::Queued, NOW)
+                .await
+                .unwrap()
+        );
+        let publication = ClipPublication {
+            id: row,
+            state: ClipState::Ready,
+            incomplete: false,
+            error_code: None,
+            kek_version: owner.kek_version().into(),
+            envelope: &made.bytes,
+            sealed_summary: &keys.seal(row.as_bytes(), &ClipSummary::default()),
+            sealed_details: &keys.seal(row.as_bytes(), &ClipDetails::default()),
+            sha256_index: None,
+        };
+        assert!(tx.publish_clip(&publication, NOW).await.unwrap());
+        self.vault.record_mirror(&mut tx, &made.mirrored).await.unwrap();
+        tx.commit().await.unwrap();
+        keys
+    }
+
+    /// What lies in the key plane: every object whole, with its kind and its records.
+    pub async fn key_plane(&self) -> Vec<(MirrorKind, Vec<Vec<u8>>)> {
+        let mut found = Vec::new();
+        for name in self.keyplane.names().await {
+            let bytes = self.keyplane.object(&name).await;
+            let id: ObjectId = name.rsplit('/').next().unwrap().parse().unwrap();
+            let object = MirrorObject::parse(&bytes, id.as_bytes()).expect("a whole mirror object");
+            assert_eq!(object.system, *self.vault.tenant().as_bytes());
+            let records = object.records.iter().map(|record| record.to_vec()).collect();
+            found.push((object.kind, records));
+        }
+        found
+    }
+
+    /// Objects of a kind in the key plane.
+    pub async fn mirrored(&self, kind: MirrorKind) -> Vec<Vec<Vec<u8>>> {
+        let objects = self.key_plane().await.into_iter();
+        objects
+            .filter(|(k, _)| *k == kind)
+            .map(|(_, records)| records)
+            .collect()
     }
 
     /// A clip's keys out of nothing: a new owner, a new clip.
@@ -150,9 +244,9 @@ impl Room {
 }
 
 /// A store over memory that the tests keep hold of.
-pub fn store(data: &Faulty, staging: &Faulty) -> Store {
+pub fn store(data: &Faulty, staging: &Faulty, keyplane: &Faulty) -> Store {
     let backend = |store: &Faulty| Backend::with_multipart(Arc::new(store.clone()));
-    Store::over(backend(data), backend(staging), backend(&Faulty::new()))
+    Store::over(backend(data), backend(staging), backend(keyplane))
 }
 
 /// A lease of ten minutes.
