@@ -64,12 +64,12 @@ fn main() {
 
 fn system_record(system: &SystemRecord, root: &Keyring) -> Value {
     json!({
-        "bytes": hex(system.seal(SYSTEM, 7, root).expect("it is wrapped")),
+        "bytes": hex(system.seal(SYSTEM, 7, root).expect("it is wrapped").1),
         "locator": hex(system.locator.expose()),
-        "index": hex(system.index.expose()),
-        "token": hex(system.token.expose()),
-        "link": hex(system.link.expose()),
-        "receipt": hex(system.receipt.expose()),
+        "index": hex(system.index.newest().key.expose()),
+        "token": hex(system.token.newest().key.expose()),
+        "link": hex(system.link.newest().key.expose()),
+        "receipt": hex(system.receipt.newest().key.expose()),
         "ingest": hex(system.ingest.secret().expose()),
     })
 }
@@ -255,14 +255,14 @@ fn pairing(system: &SystemRecord) -> Value {
     json!({
         "code": code,
         "finder": token::pairing_code_finder(&code),
-        "hash": hex(token::pairing_code_hash(&system.token, &code)),
+        "hash": hex(token::pairing_code_hash(&system.token.newest().key, &code)),
         "public_key": hex(key.public_key()),
         "proof": token::sign_pairing_proof(&key, &code),
     })
 }
 
 fn link_token(system: &SystemRecord) -> Value {
-    let signer = LinkSigner::new(&system.link);
+    let signer = LinkSigner::new(&system.link.newest().key);
     let token = LinkToken::make(digest::random(), 1_764_036_000_000);
     json!({
         "text": signer.sign(&token),
@@ -278,7 +278,7 @@ fn bearer() -> Value {
 }
 
 fn receipt(system: &SystemRecord) -> Value {
-    let signer = ReceiptSigner::new(&system.receipt);
+    let signer = ReceiptSigner::new(&system.receipt.newest().key);
     let receipt = Receipt {
         clip: digest::random(),
         sha256: digest::random(),

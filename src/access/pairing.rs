@@ -4,7 +4,6 @@
 //! meant; the other eight are 40 random bits, and five guesses at them are all there are.
 
 use dashvault_keys::token::{make_pairing_code, pairing_code_finder, verify_pairing_proof};
-use subtle::ConstantTimeEq as _;
 
 use super::devices::{MAX_LABEL_CHARS, TURNS, is_overtaken};
 use super::error::at_most;
@@ -150,7 +149,7 @@ impl Access {
         if row.tries_left == 0 {
             return Err(AccessError::TooManyTries);
         }
-        let code_fits = bool::from(inner.vault.pairing_code_hash(code).ct_eq(row.code_hash.as_slice()));
+        let code_fits = inner.vault.is_pairing_code(code, &row.code_hash);
         let proof_fits = verify_pairing_proof(public_key, code, proof);
         if !(code_fits && proof_fits) && row.tries_left == 1 && row.used_at.is_none() {
             let event = NewEvent::of(row.owner, EventKind::PairingRefused);

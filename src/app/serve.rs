@@ -169,10 +169,12 @@ fn start_pipeline(
     tokio::spawn(async move { pipeline.run(ending).await })
 }
 
-/// Keys leave memory in time.
+/// Keys leave memory in time, and those that another process rotated come.
 fn tend(vault: &Vault, ending: &CancellationToken) {
+    let (tended, until) = (vault.clone(), ending.clone());
+    tokio::spawn(async move { tended.tend(until).await });
     let (vault, ending) = (vault.clone(), ending.clone());
-    tokio::spawn(async move { vault.tend(ending).await });
+    tokio::spawn(async move { vault.follow_system(ending).await });
 }
 
 /// What an operator can watch of keys: no owner, no clip, no reader.

@@ -20,6 +20,9 @@ pub enum CatalogError {
     /// A row with this key is there already.
     #[error("the row exists already")]
     Exists(#[source] sqlx::Error),
+    /// It was made with a key that has been replaced meanwhile: nothing of the transaction may stay, make it anew.
+    #[error("its key was replaced meanwhile")]
+    Superseded,
     /// A row does not hold what its table promises.
     #[error("table {table}: column {column} holds no valid value")]
     BadRow {
@@ -54,7 +57,7 @@ impl CatalogError {
     /// What it means to whoever asked.
     pub fn trouble(&self) -> Trouble {
         match self {
-            Self::Unavailable(_) | Self::Contended(_) => Trouble::Unavailable,
+            Self::Unavailable(_) | Self::Contended(_) | Self::Superseded => Trouble::Unavailable,
             Self::Full(_) => Trouble::Full,
             Self::BadRow { .. } => Trouble::Damaged,
             _ => Trouble::Defect,

@@ -80,8 +80,9 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Adds an active key.
+    /// Adds an active key; [`CatalogError::Superseded`] when its root epoch has passed.
     pub async fn insert_kek(&mut self, tenant: TenantId, kek: &KekRow, now: UnixMs) -> Result<(), CatalogError> {
+        self.hold_epoch(tenant, kek.epoch).await?;
         sqlx::query(
             "INSERT INTO keks (id, tenant_id, owner_id, version, state, epoch, record, revision, created_at) \
              VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8)",

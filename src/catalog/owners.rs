@@ -19,6 +19,8 @@ macro_rules! select {
     };
 }
 
+const BY_EMAIL: &str = select!("WHERE tenant_id = $1 AND email_index = $2");
+
 /// Where an owner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnerState {
@@ -46,8 +48,8 @@ pub struct NewOwner<'a> {
     pub id: OwnerId,
     pub tenant: TenantId,
     pub email_index: &'a [u8; 32],
-    /// The root epoch whose index key made `email_index`.
-    pub index_epoch: u32,
+    /// The version of the index key that made `email_index`.
+    pub index_version: u32,
     pub sealed_profile: &'a [u8],
     pub created_at: UnixMs,
 }
@@ -96,12 +98,42 @@ impl Catalog {
         tenant: TenantId,
         email_index: &[u8; 32],
     ) -> Result<Option<OwnerRow>, CatalogError> {
-        let row = sqlx::query(select!("WHERE tenant_id = $1 AND email_index = $2"))
+        let row = sqlx::query(BY_EMAIL)
             .bind(tenant.as_bytes().to_vec())
             .bind(email_index.to_vec())
             .fetch_optional(self.readers())
             .await?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// At most `limit` active owners whose e-mail index is of an older index key than `index_version`, in the order of their
+    /// ids, after `after`.
+    pub async fn owners_with_old_index(
+        &self,
+        tenant: TenantId,
+        index_version: u32,
+        after: Option<OwnerId>,
+        limit: u32,
+    ) -> Result<Vec<OwnerRow>, CatalogError> {
+        let rows = sqlx::query(select!(
+            "WHERE tenant_id = $1 AND id > $2 AND state = 'active' AND index_epoch <> $3 ORDER BY id LIMIT $4"
+        ))
+        .bind(tenant.as_bytes().to_vec())
+        .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+        .bind(i64::from(index_version))
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// How many owners there are, the erased included.
+    pub async fn count_owners(&self, tenant: TenantId) -> Result<u64, CatalogError> {
+        let row = sqlx::query("SELECT count(*) AS owners FROM owners WHERE tenant_id = $1")
+            .bind(tenant.as_bytes().to_vec())
+            .fetch_one(self.readers())
+            .await?;
+        Row::new("owners", &row).size("owners")
     }
 
     /// At most `limit` owners in the order of their ids, after `after`.
@@ -122,6 +154,35 @@ impl Catalog {
 }
 
 impl Tx {
+    /// Whether an owner has this index of an e-mail address, read in this transaction.
+    pub async fn has_email(&mut self, tenant: TenantId, email_index: &[u8; 32]) -> Result<bool, CatalogError> {
+        let row = sqlx::query(BY_EMAIL)
+            .bind(tenant.as_bytes().to_vec())
+            .bind(email_index.to_vec())
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Puts the index of a newer index key into an owner's row; false when the owner is not active any more.
+    pub async fn set_email_index(
+        &mut self,
+        id: OwnerId,
+        email_index: &[u8; 32],
+        index_version: u32,
+    ) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE owners SET email_index = $1, index_epoch = $2 WHERE id = $3 AND state = $4 AND index_epoch <= $2",
+        )
+        .bind(email_index.to_vec())
+        .bind(i64::from(index_version))
+        .bind(id.as_bytes().to_vec())
+        .bind(OwnerState::Active.as_str())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Adds an active owner; an index that another owner has is [`CatalogError::Exists`].
     pub async fn insert_owner(&mut self, owner: &NewOwner<'_>) -> Result<(), CatalogError> {
         sqlx::query(
@@ -132,7 +193,7 @@ impl Tx {
         .bind(owner.tenant.as_bytes().to_vec())
         .bind(OwnerState::Active.as_str())
         .bind(owner.email_index.to_vec())
-        .bind(i64::from(owner.index_epoch))
+        .bind(i64::from(owner.index_version))
         .bind(owner.sealed_profile.to_vec())
         .bind(owner.created_at)
         .execute(self.connection())

@@ -40,7 +40,7 @@ impl Vault {
             dek: &keys.dek,
             manifest,
         };
-        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.inner.system.locator)
+        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.system().record.locator)
             .expect("a clip's plan has some tens of objects, far below a manifest's bound")
     }
 
@@ -105,7 +105,7 @@ impl Vault {
         least_revision: u32,
     ) -> Result<Secret32, EnvelopeError> {
         let sealed = SealedEnvelope::parse(bytes)?.check(*clip.as_bytes(), least_revision)?;
-        let located = sealed.locate(self.sys(), &self.inner.system.locator)?;
+        let located = sealed.locate(self.sys(), &self.system().record.locator)?;
         if located.owner != *owner.owner.as_bytes() || located.kek_version != owner.kek_version {
             return Err(EnvelopeError::Refused);
         }

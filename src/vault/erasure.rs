@@ -54,7 +54,7 @@ impl Vault {
             subject: *subject,
             at_ms: ordered_at,
         };
-        let signed = tombstone.sign(self.sys(), self.receipt_signer());
+        let signed = tombstone.sign(self.sys(), &self.receipt_signer());
         let entry = Entry {
             subject: *subject,
             revision: 1,
@@ -118,7 +118,7 @@ impl Vault {
 
     /// The keys that tombstones and receipts are signed with, former ones too.
     pub fn receipt_public_keys(&self) -> Vec<[u8; 32]> {
-        vec![self.receipt_public_key()]
+        self.receipt_keys().iter().map(|key| key.public_key).collect()
     }
 }
 

@@ -123,6 +123,7 @@ impl From<CatalogError> for VaultError {
         match error {
             CatalogError::Unavailable(_) | CatalogError::Contended(_) => Self::Unavailable(error.into()),
             CatalogError::Full(_) => Self::Full(error.into()),
+            CatalogError::Superseded => Self::Superseded,
             _ => Self::Refused(error.into()),
         }
     }

@@ -56,7 +56,7 @@ use brake::Brake;
 use cache::KeyCache;
 use custody::Counts;
 use outage::Outage;
-use system::SystemKeys;
+use system::System;
 
 use crate::catalog::Catalog;
 use crate::model::{Clock, TenantId, UnixMs};
@@ -81,7 +81,7 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     root: Arc<dyn RootKey>,
-    system: SystemKeys,
+    system: System,
     cache: KeyCache,
     outage: Outage,
     brake: Brake,
@@ -123,7 +123,7 @@ impl Vault {
                 store,
                 clock,
                 root,
-                system,
+                system: System::new(system),
                 cache: custody.cache(),
                 outage: Outage::default(),
                 brake: custody.brake(),

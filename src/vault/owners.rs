@@ -1,8 +1,8 @@
 //! Custody of owners' keys: make, open, destroy; and the look-up by e-mail address.
 
-use dashvault_keys::Secret32;
 use dashvault_keys::kek::{self, KekError, KekHead, KekState, Profile, ProfileAbout, SealedKek};
 use dashvault_keys::provider::RootKey;
+use dashvault_keys::{Secret32, Zeroizing};
 
 use super::cache::{Failed, Key, OpenedKek};
 use super::custody::{ANSWER_TIME, from_kek, judged};
@@ -17,7 +17,7 @@ use crate::model::{KekId, OwnerId, TenantId, UnixMs};
 #[must_use = "the owner is there once it is recorded"]
 pub struct OwnerMade {
     owner: OwnerId,
-    email_index: [u8; 32],
+    email: Zeroizing<String>,
     sealed_profile: Vec<u8>,
     created_at: UnixMs,
     kek: KekRow,
@@ -29,8 +29,7 @@ impl Vault {
     /// that is taken is [`VaultError::EmailTaken`].
     pub async fn make_owner(&self, owner: OwnerId, profile: &OwnerProfile) -> Result<OwnerMade, VaultError> {
         let (tenant, now) = (self.tenant(), self.now());
-        let email_index = self.inner.system.email_index(tenant, &profile.email);
-        if self.inner.catalog.owner_by_email(tenant, &email_index).await?.is_some() {
+        if self.find_owner(&profile.email).await?.is_some() {
             return Err(VaultError::EmailTaken);
         }
         let field = Secret32::make_random();
@@ -50,7 +49,7 @@ impl Vault {
         let kek = made.map_err(from_kek)?;
         Ok(OwnerMade {
             owner,
-            email_index,
+            email: Zeroizing::new(profile.email.clone()),
             sealed_profile,
             created_at: now,
             mirrored: self.mirror_keks(std::slice::from_ref(&kek)).await?,
@@ -61,11 +60,20 @@ impl Vault {
     /// Adds the owner's rows. An address that was taken meanwhile is [`VaultError::EmailTaken`], and then nothing more can be
     /// done in this transaction.
     pub async fn record_owner(&self, tx: &mut Tx, made: &OwnerMade) -> Result<(), VaultError> {
+        let tenant = self.tenant();
+        let system = self.hold_system(tx).await?;
+        let indexes = system.email_indexes(tenant, &made.email, made.created_at);
+        // Whoever has the address may still be found by an older index key only.
+        for older in &indexes[1..] {
+            if tx.has_email(tenant, older).await? {
+                return Err(VaultError::EmailTaken);
+            }
+        }
         let new = NewOwner {
             id: made.owner,
-            tenant: self.tenant(),
-            email_index: &made.email_index,
-            index_epoch: self.inner.system.epoch,
+            tenant,
+            email_index: &indexes[0],
+            index_version: system.record.index.newest().version,
             sealed_profile: &made.sealed_profile,
             created_at: made.created_at,
         };
@@ -80,9 +88,24 @@ impl Vault {
     /// The active owner with this e-mail address, however it is written.
     pub async fn find_owner(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
         self.erased_stay_erased().await?;
-        let index = self.inner.system.email_index(self.tenant(), email);
-        let row = self.inner.catalog.owner_by_email(self.tenant(), &index).await?;
-        Ok(row.filter(|row| row.state == OwnerState::Active).map(|row| row.id))
+        let found = self.find_by_index(email).await?;
+        // While the index keys are rotated, whoever is not found may have moved to the new one.
+        if found.is_none() && self.refresh_system().await? {
+            return self.find_by_index(email).await;
+        }
+        Ok(found)
+    }
+
+    async fn find_by_index(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
+        let tenant = self.tenant();
+        // The older keys first: owners move from those to the newest.
+        for index in self.system().email_indexes(tenant, email, self.now()).iter().rev() {
+            let row = self.inner.catalog.owner_by_email(tenant, index).await?;
+            if let Some(row) = row.filter(|row| row.state == OwnerState::Active) {
+                return Ok(Some(row.id));
+            }
+        }
+        Ok(None)
     }
 
     /// An owner's keys. The row is read each time, so that another process's erasure takes effect at once; an owner without

@@ -1,31 +1,32 @@
-//! The deployment's own keys, opened once at the start: what signs, what hides owners, what uploads are sealed to.
+//! The deployment's own keys, opened at the start and again when they change: what signs, what hides owners, what uploads
+//! are sealed to.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use dashvault_keys::ingest::{IngestPublic, IngestSecret};
+use dashvault_keys::ingest::IngestPublic;
 use dashvault_keys::provider::{ProviderError, RootKey};
 use dashvault_keys::receipt::ReceiptSigner;
-use dashvault_keys::system::{SystemError, SystemRecord};
+use dashvault_keys::system::{ReceiptKey, SystemError, SystemRecord};
 use dashvault_keys::token::{self, LinkSigner, LinkVerifier};
-use dashvault_keys::{Secret32, field};
+use dashvault_keys::{Secret32, digest, field};
+use tokio_util::sync::CancellationToken;
 
 use super::cache::Failed;
 use super::custody::{ANSWER_TIME, judged_provider};
 use super::{Config, Vault, VaultError, run_blocking};
-use crate::catalog::{Catalog, SystemRecordRow};
+use crate::catalog::{Catalog, SystemRecordRow, Tx};
 use crate::model::{TenantId, UnixMs};
+
+/// How often a node looks whether the system record has changed.
+const FOLLOW: Duration = Duration::from_secs(2);
 
 /// An opened system record.
 pub(super) struct SystemKeys {
-    pub locator: Secret32,
-    index: Secret32,
-    /// The root epoch whose index key this is.
+    pub record: SystemRecord,
+    /// The root epoch whose record this is.
     pub epoch: u32,
-    token: Secret32,
-    links: LinkSigner,
-    link_verifier: LinkVerifier,
-    receipts: ReceiptSigner,
-    pub ingest: IngestSecret,
+    pub revision: u32,
     pub ingest_public: IngestPublic,
     /// The wrapped record, to see whether the root key still opens it.
     wrapped: Vec<u8>,
@@ -34,25 +35,47 @@ pub(super) struct SystemKeys {
 impl SystemKeys {
     fn open(tenant: TenantId, row: SystemRecordRow, root: &dyn RootKey) -> Result<Self, SystemError> {
         let record = SystemRecord::open(tenant.as_bytes(), &row.record, root)?;
-        let links = LinkSigner::new(&record.link);
+        if SystemRecord::revision_of(&row.record) != Some(row.revision) {
+            return Err(SystemError::Refused);
+        }
         Ok(Self {
-            link_verifier: links.verifier(),
-            links,
-            receipts: ReceiptSigner::new(&record.receipt),
             ingest_public: record.ingest.public(),
-            ingest: record.ingest,
-            locator: record.locator,
-            index: record.index,
-            token: record.token,
+            record,
             epoch: row.epoch,
+            revision: row.revision,
             wrapped: row.record,
         })
     }
 
-    /// What stands in `owners.email_index` for an address, however it is written.
-    pub fn email_index(&self, tenant: TenantId, email: &str) -> [u8; 32] {
+    /// What stands in `owners.email_index` for an address, however it is written: by the newest index key, and by those
+    /// before it whose owners have not all got a new index yet.
+    pub fn email_indexes(&self, tenant: TenantId, email: &str, now: UnixMs) -> Vec<[u8; 32]> {
         let normal = email.trim().to_lowercase();
-        field::index(&self.index, tenant.as_bytes(), "email", normal.as_bytes())
+        let index = |key: &Secret32| field::index(key, tenant.as_bytes(), "email", normal.as_bytes());
+        self.record.index.verifying(now).map(|key| index(&key.key)).collect()
+    }
+}
+
+/// The system record that counts now.
+pub(super) struct System(RwLock<Arc<SystemKeys>>);
+
+impl System {
+    pub fn new(keys: SystemKeys) -> Self {
+        Self(RwLock::new(Arc::new(keys)))
+    }
+
+    pub fn current(&self) -> Arc<SystemKeys> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a newer record; one that is older than what is held was put back by somebody, and is not taken.
+    fn take(&self, keys: SystemKeys) -> bool {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let newer = (keys.epoch, keys.revision) > (held.epoch, held.revision);
+        if newer {
+            *held = Arc::new(keys);
+        }
+        newer
     }
 }
 
@@ -83,11 +106,8 @@ async fn make(
     const REVISION: u32 = 1;
     let tenant = TenantId::random();
     let root = root.clone();
-    let sealed = run_blocking(move || {
-        let record = SystemRecord::make().seal(tenant.as_bytes(), REVISION, root.as_ref())?;
-        Ok((root.epoch()?, record))
-    });
-    let (epoch, record) = sealed.await.map_err(|e: SystemError| misfit(config, e))?;
+    let sealed = run_blocking(move || SystemRecord::make().seal(tenant.as_bytes(), REVISION, root.as_ref())).await;
+    let (epoch, record) = sealed.map_err(|e| misfit(config, e))?;
     let row = SystemRecordRow {
         epoch,
         revision: REVISION,
@@ -134,37 +154,120 @@ fn misfit(config: &Config, error: SystemError) -> VaultError {
     }
 }
 
+fn from_system(error: SystemError) -> VaultError {
+    match error {
+        SystemError::Provider(ref provider) if provider.is_passing() => VaultError::Unavailable(error.into()),
+        SystemError::Refused => DAMAGED,
+        other => VaultError::Keyring {
+            reason: format!("the root key does not open the newest system record: {other}"),
+        },
+    }
+}
+
 impl Vault {
-    /// Signs links' tokens.
-    pub fn link_signer(&self) -> &LinkSigner {
-        &self.inner.system.links
+    /// The system record that counts now.
+    pub(super) fn system(&self) -> Arc<SystemKeys> {
+        self.inner.system.current()
     }
 
-    /// Checks links' tokens.
-    pub fn link_verifier(&self) -> &LinkVerifier {
-        &self.inner.system.link_verifier
+    /// Signs links' tokens.
+    pub fn link_signer(&self) -> LinkSigner {
+        LinkSigner::new(&self.system().record.link.signing(self.now()).key)
+    }
+
+    /// Checks links' tokens: those of every key whose links may not have ended yet.
+    pub fn link_verifier(&self) -> LinkVerifier {
+        let system = self.system();
+        LinkVerifier::of(system.record.link.verifying(self.now()).map(|key| &key.key))
     }
 
     /// Signs receipts.
-    pub fn receipt_signer(&self) -> &ReceiptSigner {
-        &self.inner.system.receipts
+    pub fn receipt_signer(&self) -> ReceiptSigner {
+        ReceiptSigner::new(&self.system().record.receipt.signing(self.now()).key)
     }
 
-    /// What vehicles check receipts with.
+    /// What vehicles check receipts with: the key that signs now.
     pub fn receipt_public_key(&self) -> [u8; 32] {
-        self.inner.system.receipts.public_key()
+        self.receipt_signer().public_key()
     }
 
-    /// What is kept of a pairing code.
+    /// Every receipt key there ever was, each endorsed by the one before it.
+    pub fn receipt_keys(&self) -> Vec<ReceiptKey> {
+        self.system().record.receipt_keys.clone()
+    }
+
+    /// What is kept of a new pairing code.
     pub fn pairing_code_hash(&self, code: &str) -> [u8; 32] {
-        token::pairing_code_hash(&self.inner.system.token, code)
+        token::pairing_code_hash(&self.system().record.token.signing(self.now()).key, code)
+    }
+
+    /// Whether this is the code of which `hash` was kept.
+    pub fn is_pairing_code(&self, code: &str, hash: &[u8]) -> bool {
+        let system = self.system();
+        let keys = system.record.token.verifying(self.now());
+        // Every key is tried, so that the time tells nothing about which one fits.
+        let fits = keys.map(|key| digest::equal(&token::pairing_code_hash(&key.key, code), hash));
+        fits.fold(false, |fits, one| fits | one)
+    }
+
+    /// Reads the system record again if another process has changed it; whether it had.
+    pub async fn refresh_system(&self) -> Result<bool, VaultError> {
+        let tenant = self.tenant();
+        let row = self.inner.catalog.system_record(tenant).await?.ok_or(DAMAGED)?;
+        self.take_system(row).await
+    }
+
+    /// Holds the system record until the transaction ends: nobody rotates its keys meanwhile. What is held is the newest.
+    pub(super) async fn hold_system(&self, tx: &mut Tx) -> Result<Arc<SystemKeys>, VaultError> {
+        let row = tx.hold_system_record(self.tenant()).await?.ok_or(DAMAGED)?;
+        self.take_system(row).await?;
+        Ok(self.system())
+    }
+
+    async fn take_system(&self, row: SystemRecordRow) -> Result<bool, VaultError> {
+        let held = self.system();
+        if (row.epoch, row.revision) == (held.epoch, held.revision) {
+            return Ok(false);
+        }
+        let (root, tenant) = (self.inner.root.clone(), self.tenant());
+        let opened = run_blocking(move || SystemKeys::open(tenant, row, root.as_ref())).await;
+        Ok(self.inner.system.take(opened.map_err(from_system)?))
+    }
+
+    /// Follows the system record, until `ending`.
+    pub async fn follow_system(&self, ending: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = ending.cancelled() => return,
+                () = tokio::time::sleep(FOLLOW) => {}
+            }
+            match self.refresh_system().await {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("another process has rotated the vault's keys; the new ones are in use"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the system record cannot be read again now; the keys that are known stay in use"
+                ),
+            }
+        }
     }
 
     /// Whether the root key still opens what it wrapped.
     pub(super) async fn check_root(&self) -> Result<(), Failed> {
-        let inner = self.inner.clone();
+        match self.check_record().await {
+            // A roll destroys the root key of the record in memory: the newest one counts.
+            Err(Failed::Withdrawn(error)) => match self.refresh_system().await {
+                Ok(true) => self.check_record().await,
+                _ => Err(Failed::Withdrawn(error)),
+            },
+            answer => answer,
+        }
+    }
+
+    async fn check_record(&self) -> Result<(), Failed> {
+        let (inner, system) = (self.inner.clone(), self.system());
         let opened = run_blocking(move || {
-            let record = &inner.system.wrapped;
+            let record = &system.wrapped;
             SystemRecord::open(inner.tenant.as_bytes(), record, inner.root.as_ref()).map(drop)
         });
         let opened = match tokio::time::timeout(ANSWER_TIME, opened).await {

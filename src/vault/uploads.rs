@@ -207,12 +207,12 @@ impl Vault {
     }
 
     fn seal_to_ingest(&self, info: &[u8], ids: &[&[u8; 16]], plain: &[u8]) -> Vec<u8> {
-        ingest::seal_to(&self.inner.system.ingest_public, info, &self.aad(ids), plain)
+        ingest::seal_to(&self.system().ingest_public, info, &self.aad(ids), plain)
             .expect("the ingest key was made by this vault and is no weak point")
     }
 
     fn open_from_ingest(&self, info: &[u8], ids: &[&[u8; 16]], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.inner.system.ingest.open(info, &self.aad(ids), sealed).ok()
+        self.system().record.ingest.open(info, &self.aad(ids), sealed).ok()
     }
 
     /// The tenant and the ids that a sealed value belongs to.

@@ -15,7 +15,7 @@ async fn an_owner(catalog: &Catalog) -> (TenantId, OwnerId) {
         id: owner,
         tenant,
         email_index: &email_index,
-        index_epoch: 1,
+        index_version: 1,
         sealed_profile: b"sealed",
         created_at: 1,
     })

@@ -11,7 +11,7 @@ fn new(id: OwnerId, tenant: TenantId, email_index: &[u8; 32]) -> NewOwner<'_> {
         id,
         tenant,
         email_index,
-        index_epoch: 3,
+        index_version: 3,
         sealed_profile: b"profile",
         created_at: 5,
     }

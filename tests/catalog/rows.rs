@@ -22,7 +22,7 @@ pub async fn another_owner(tx: &mut Tx, tenant: TenantId) -> OwnerId {
         id: owner,
         tenant,
         email_index: &email_index,
-        index_epoch: 1,
+        index_version: 1,
         sealed_profile: b"sealed",
         created_at: 1,
     })

@@ -30,9 +30,9 @@ pub struct LinkToken {
 /// Signs links' tokens.
 pub struct LinkSigner(Secret32);
 
-/// Checks links' tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkVerifier([u8; 32]);
+/// Checks links' tokens, by every key whose links may not have ended yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkVerifier(Vec<[u8; 32]>);
 
 impl LinkToken {
     /// A token with a new random secret.
@@ -78,19 +78,27 @@ impl LinkSigner {
 
     /// The other side.
     pub fn verifier(&self) -> LinkVerifier {
-        LinkVerifier(signing::public_key(&self.0))
+        LinkVerifier(vec![signing::public_key(&self.0)])
     }
 }
 
 impl LinkVerifier {
     /// From the public key.
     pub fn new(public_key: [u8; 32]) -> Self {
-        Self(public_key)
+        Self(vec![public_key])
+    }
+
+    /// From the seeds of several signers.
+    pub fn of<'a>(seeds: impl Iterator<Item = &'a Secret32>) -> Self {
+        Self(seeds.map(signing::public_key).collect())
     }
 
     /// The token, if it was signed by the vault. Its expiry is the caller's to judge.
     pub fn verify(&self, text: &str) -> Option<LinkToken> {
-        let signed: [u8; SIGNED_BYTES] = signing::verify_text(text, PREFIX, DOMAIN, &self.0)?;
+        let signed: [u8; SIGNED_BYTES] = self
+            .0
+            .iter()
+            .find_map(|key| signing::verify_text(text, PREFIX, DOMAIN, key))?;
         if signed[0] != VERSION {
             return None;
         }

@@ -2,17 +2,18 @@
 //!
 //! examples/freeze.rs made the set; a new version of a format freezes a new one beside it.
 
+use dashvault_keys::Secret32;
 use dashvault_keys::envelope::SealedEnvelope;
 use dashvault_keys::field::{self, FieldPlace};
 use dashvault_keys::ingest::IngestSecret;
 use dashvault_keys::kek::{KekHead, KekState, SealedKek};
 use dashvault_keys::object::{Opener, PRELUDE_BYTES, Pinned, Place, segment_span};
 use dashvault_keys::provider::{Keyring, RootKey, Wrap};
-use dashvault_keys::system::SystemRecord;
+use dashvault_keys::receipt::{self, ReceiptSigner};
+use dashvault_keys::system::{SystemRecord, trusted_from};
 use dashvault_keys::token::{self, DeviceKey, LinkVerifier};
-use dashvault_keys::{Secret32, receipt};
 use data_encoding::HEXLOWER;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn set() -> Value {
     serde_json::from_str(include_str!("../vectors/records-v1.json")).expect("JSON")
@@ -91,15 +92,58 @@ fn vectors_of_the_system_record_open() {
     let record = record.expect("it opens");
     let keys = [
         ("locator", &record.locator),
-        ("index", &record.index),
-        ("token", &record.token),
-        ("link", &record.link),
-        ("receipt", &record.receipt),
+        ("index", &record.index.newest().key),
+        ("token", &record.token.newest().key),
+        ("link", &record.link.newest().key),
+        ("receipt", &record.receipt.newest().key),
         ("ingest", record.ingest.secret()),
     ];
     for (name, key) in keys {
         assert_eq!(key.expose(), &array(&frozen[name]), "{name}");
     }
+    for set in [&record.index, &record.token, &record.link, &record.receipt] {
+        let only: Vec<_> = set.verifying(i64::MAX).map(|key| key.version).collect();
+        assert_eq!(only, [1], "a key of version 1 has no end");
+    }
+    let receipts = ReceiptSigner::new(&record.receipt.newest().key).public_key();
+    assert_eq!(record.receipt_keys[0].public_key, receipts);
+}
+
+#[test]
+fn vectors_of_the_system_record_with_versions_open() {
+    let set: Value = serde_json::from_str(include_str!("../vectors/system-v2.json")).expect("a set");
+    let (_dir, keyring) = keyring(&set);
+    let record = SystemRecord::open(&bytes(&set["system"]), &bytes(&set["bytes"]), &keyring).expect("it opens");
+    assert_eq!(SystemRecord::revision_of(&bytes(&set["bytes"])), Some(9));
+    assert_eq!(record.locator.expose(), &array(&set["locator"]));
+    assert_eq!(record.ingest.secret().expose(), &array(&set["ingest"]));
+    for (name, keys) in [
+        ("index", &record.index),
+        ("token", &record.token),
+        ("link", &record.link),
+        ("receipt", &record.receipt),
+    ] {
+        let mut found: Vec<_> = keys
+            .verifying(i64::MIN)
+            .map(|key| {
+                json!({
+                    "version": key.version, "since_ms": key.since_ms, "until_ms": key.until_ms,
+                    "key": HEXLOWER.encode(key.key.expose()),
+                })
+            })
+            .collect();
+        found.reverse();
+        assert_eq!(Value::from(found), set[name], "{name}");
+    }
+    let told = |key: &[u8; 32]| Value::from(HEXLOWER.encode(key));
+    let public: Vec<_> = record.receipt_keys.iter().map(|key| told(&key.public_key)).collect();
+    assert_eq!(Value::from(public), set["receipt_keys"]);
+    let trusted = trusted_from(&record.receipt_keys[0].public_key, &record.receipt_keys);
+    assert_eq!(
+        trusted.len(),
+        record.receipt_keys.len(),
+        "each is endorsed by the one before"
+    );
 }
 
 #[test]
