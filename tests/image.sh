@@ -33,6 +33,8 @@ base_image() {
   [ ! -e "$HOME/.cargo/config.toml" ] || install -D "$HOME/.cargo/config.toml" "$root/root/.cargo/config.toml"
   container=$(buildah from scratch)
   cp -a "$root/." "$(buildah mount "$container")/"
+  # So do the variables that name their certificates.
+  [ -z "${NODE_EXTRA_CA_CERTS:-}" ] || buildah config --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt "$container"
   buildah commit -q --rm "$container" localhost/debian:bookworm-slim
   rm -rf --one-file-system "$root"
 }

@@ -28,6 +28,9 @@ impl Connection {
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(wrong());
         }
+        if url.scheme() == "http" && !is_this_machine(&url) {
+            return Err(ClientError::Insecure { url: server.to_owned() });
+        }
         // Another part of the program may have installed it already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = reqwest::Client::builder()
@@ -113,6 +116,15 @@ mod tests {
                 "{server}"
             );
         }
+        for server in [
+            "http://vault.example.org",
+            "http://192.0.2.1:8080",
+            "http://localhost.example.org",
+        ] {
+            let refused = Connection::to(server);
+            assert!(matches!(refused, Err(ClientError::Insecure { .. })), "{server}");
+        }
+        assert!(Connection::to("http://127.0.0.1:8080").is_ok(), "nobody is on the way");
         assert_eq!(
             Connection::to("https://vault.example.org/").unwrap().server(),
             "https://vault.example.org"

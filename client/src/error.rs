@@ -30,6 +30,14 @@ pub enum ClientError {
         /// What was given.
         url: String,
     },
+    /// The server's address is plain http to another machine.
+    #[error(
+        "{url} is not safe: a vault on another machine is reached by https only, else whoever is on the way reads along"
+    )]
+    Insecure {
+        /// What was given.
+        url: String,
+    },
     /// A local file cannot be read or written.
     #[error("{} cannot be {doing}", path.display())]
     File {

@@ -79,7 +79,7 @@ impl Client {
     /// A client of the vault that the device was paired with, or of `server` when the same vault has another address.
     ///
     /// # Errors
-    /// [`ClientError::Address`].
+    /// [`ClientError::Address`], [`ClientError::Insecure`].
     pub fn new(device: Device, server: Option<&str>) -> Result<Self, ClientError> {
         let connection = Connection::to(server.unwrap_or(device.server()))?;
         Ok(Self {

@@ -118,7 +118,8 @@ impl Access {
         opened(&row, &keys)
     }
 
-    /// Revokes a vehicle: its next request is refused. A second time changes nothing.
+    /// Revokes a vehicle: its next request is refused, and one that it is sending moves no offset any more. What came before
+    /// stays its owner's. A second time changes nothing.
     pub async fn revoke_device(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
         for _ in 1..TURNS {
             match self.try_revoke(session, device).await {
@@ -148,6 +149,7 @@ impl Access {
         let change = change.await?;
         let mut tx = inner.catalog.begin().await?;
         if tx.revoke_device(session.owner(), device, now).await? {
+            tx.fence_uploads_of(session.owner(), device).await?;
             inner.vault.record_kek(&mut tx, &change).await?;
             let event = NewEvent {
                 text: Some((&keys, about.label)),
@@ -156,11 +158,6 @@ impl Access {
             inner.audit.record(&mut tx, event).await?;
         }
         Ok(tx.commit().await?)
-    }
-
-    /// Whether a vehicle may still speak; one look at its row, for requests that take long.
-    pub async fn device_is_active(&self, device: DeviceId) -> Result<bool, AccessError> {
-        Ok(self.inner.catalog.active_device(device).await?.is_some())
     }
 }
 

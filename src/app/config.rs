@@ -67,6 +67,11 @@ pub(super) enum ConfigError {
     #[error("give --tls-cert and --tls-key, or --behind-proxy: not both")]
     TlsAndProxy,
     #[error(
+        "--behind-proxy {network} is wider than any proxy's network: everybody in it could say whose request it is; name \
+         the proxy's own address, or its network (at least /8, in IPv6 /16)"
+    )]
+    WideProxy { network: Cidr },
+    #[error(
         "the keyring {} lies beneath the data {}, and one backup of that folder would hold both locks and keys: put it \
          elsewhere with --keyring FILE, or say --keyring-beside-data",
         keyring.display(), data.display()
@@ -259,7 +264,13 @@ impl ServeConfig {
             return Err(ConfigError::TlsAndProxy);
         }
         let beside = args.keyring_beside_data.or(file.keyring_beside_data).unwrap_or(false);
-        if !listen.ip().is_loopback() && !beside {
+        // Reached from elsewhere by itself, or through what stands before it.
+        let public = work.data.public_url.as_ref();
+        let reached = !listen.ip().is_loopback() || !proxies.is_empty() || public.is_some_and(|url| !url.is_loopback());
+        if let Some(wide) = proxies.iter().find(|network| network.is_too_wide()) {
+            return Err(ConfigError::WideProxy { network: *wide });
+        }
+        if reached && !beside {
             require_keyring_elsewhere(&work.data.vault.keyring, &work.data.data)?;
         }
         let mut ingest = ingest::Config::default();
@@ -522,6 +533,49 @@ mod tests {
         args.work.data.keyring = None;
         args.keyring_beside_data = Some(true);
         assert!(with(&[], &args).is_ok());
+    }
+
+    #[test]
+    fn what_a_proxy_makes_public_wants_its_keyring_elsewhere_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut behind = ServeArgs {
+            behind_proxy: vec!["127.0.0.1".parse().unwrap()],
+            ..ServeArgs::default()
+        };
+        behind.work.data.data = Some(dir.path().join("data"));
+        assert!(matches!(with(&[], &behind), Err(ConfigError::KeyringBesideData { .. })));
+        behind.work.data.keyring = Some(dir.path().join("keys/keyring"));
+        assert!(with(&[], &behind).is_ok());
+        let mut named = ServeArgs::default();
+        named.work.data.data = Some(dir.path().join("data"));
+        for (url, fits) in [
+            ("https://vault.example.org", false),
+            ("http://127.0.0.1:8080", true),
+            ("http://localhost:8080", true),
+        ] {
+            named.work.data.public_url = Some(url.parse().unwrap());
+            assert_eq!(with(&[], &named).is_ok(), fits, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_no_continent() {
+        for (network, fits) in [
+            ("0.0.0.0/0", false),
+            ("128.0.0.0/1", false),
+            ("::/0", false),
+            ("2000::/3", false),
+            ("10.0.0.0/8", true),
+            ("fd00::/16", true),
+        ] {
+            let args = ServeArgs {
+                behind_proxy: vec![network.parse().unwrap()],
+                keyring_beside_data: Some(true),
+                ..ServeArgs::default()
+            };
+            let read = with(&[], &args);
+            assert_eq!(!matches!(read, Err(ConfigError::WideProxy { .. })), fits, "{network}");
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dashvault: {}", output::sentence(&error));
+            output.tell_failure(&output::sentence(&error));
             ExitCode::FAILURE
         }
     }

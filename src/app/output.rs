@@ -20,6 +20,15 @@ impl Output {
             line(lines);
         }
     }
+
+    /// Prints on standard error why a command failed.
+    pub(super) fn tell_failure(self, sentence: &str) {
+        if self.json {
+            eprintln!("{}", serde_json::json!({ "error": sentence }));
+        } else {
+            eprintln!("dashvault: {sentence}");
+        }
+    }
 }
 
 /// A line of standard output. A reader that has gone needs no more of them.

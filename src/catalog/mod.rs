@@ -43,4 +43,4 @@ pub use pairing_codes::{NewPairingCode, PairingCodeRow};
 pub use pieces::PieceRow;
 pub use system_records::SystemRecordRow;
 pub use upload_keys::UploadKeyRow;
-pub use uploads::{NewUpload, UploadRow, UploadStep};
+pub use uploads::{NewUpload, OpenUploads, UploadRow, UploadStep};

@@ -77,7 +77,34 @@ pub struct UploadStep {
     pub expires_at: UnixMs,
 }
 
+/// How many uploads are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenUploads {
+    /// Of the vehicle, or of the owner's apps.
+    pub of_device: u64,
+    /// Of the owner, all vehicles included.
+    pub of_owner: u64,
+}
+
 impl Catalog {
+    /// How many uploads an owner has open, and how many of them a vehicle (none: the owner's apps) sends.
+    pub async fn open_uploads(&self, owner: OwnerId, device: Option<DeviceId>) -> Result<OpenUploads, CatalogError> {
+        let row = sqlx::query(
+            "SELECT count(*) AS of_owner, CAST(coalesce(sum(CASE WHEN coalesce(device_id, $2) = $2 THEN 1 ELSE 0 END), 0) \
+             AS BIGINT) AS of_device FROM uploads WHERE owner_id = $1 AND state = 'open'",
+        )
+        .bind(owner.as_bytes().to_vec())
+        // No vehicle has an empty id.
+        .bind(device.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+        .fetch_one(self.readers())
+        .await?;
+        let row = Row::new("uploads", &row);
+        Ok(OpenUploads {
+            of_device: row.size("of_device")?,
+            of_owner: row.size("of_owner")?,
+        })
+    }
+
     /// An upload, whoever's it is.
     pub async fn upload(&self, id: ClipId) -> Result<Option<UploadRow>, CatalogError> {
         let text = format!("SELECT {COLUMNS} FROM uploads WHERE id = $1");
@@ -156,6 +183,18 @@ impl Tx {
             .fetch_optional(self.connection())
             .await?;
         row.as_ref().map(upload_row).transpose()
+    }
+
+    /// Fences whatever a vehicle is sending; its open uploads stay as they are, for their owner. How many.
+    pub async fn fence_uploads_of(&mut self, owner: OwnerId, device: DeviceId) -> Result<u64, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE uploads SET epoch = epoch + 1 WHERE owner_id = $1 AND device_id = $2 AND state = 'open'",
+        )
+        .bind(owner.as_bytes().to_vec())
+        .bind(device.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected())
     }
 
     /// Moves the offset past bytes that are durable. False when the writer was fenced, the upload stands elsewhere, is

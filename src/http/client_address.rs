@@ -47,6 +47,11 @@ impl fmt::Display for Cidr {
 }
 
 impl Cidr {
+    /// Whether so many addresses lie in it that it cannot be one proxy's or one provider's network.
+    pub fn is_too_wide(&self) -> bool {
+        self.bits < if self.address.is_ipv4() { 8 } else { 16 }
+    }
+
     /// Whether an address lies in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

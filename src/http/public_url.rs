@@ -72,6 +72,12 @@ impl PublicUrl {
         format!("{}{path}", self.base)
     }
 
+    /// Whether it is reached from this machine alone.
+    pub fn is_loopback(&self) -> bool {
+        let uri: Result<Uri, _> = self.base.parse();
+        uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback))
+    }
+
     /// The URL without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.base

@@ -43,8 +43,9 @@ impl Ingest {
         if let Some(limit) = over_limit(&row, offset, &body) {
             return Err(IngestError::TooLarge { limit });
         }
-        let _turn = self.inner.turn()?;
+        // Its own older request may still hold a turn, and gives it back at once.
         self.inner.live.take_over(id, APPEND_WAIT).await;
+        let _turn = self.inner.turn(who)?;
         let Some(row) = self.fence(id).await? else {
             // Completed or ended by the request that was just taken over.
             let row = self.upload_of(who, id).await?;

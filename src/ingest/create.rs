@@ -26,7 +26,7 @@ impl Ingest {
             return Err(IngestError::TooLarge { limit });
         }
         let metadata = metadata::parse(header)?;
-        self.inner.room_for_one_more()?;
+        self.inner.room_for_one_more(owner, device).await?;
 
         let (vault, now) = (&self.inner.vault, self.inner.clock.now_ms());
         let (id, tenant, expires_at) = (ClipId::random(), vault.tenant(), self.inner.expiry());

@@ -16,6 +16,7 @@ mod live;
 mod metadata;
 mod receipt;
 mod status;
+mod turns;
 mod writer;
 
 use std::sync::Arc;
@@ -25,7 +26,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use error::IngestError;
@@ -34,16 +34,17 @@ pub use status::{ReceiptState, Swept, UploadStatus};
 use crate::access::Principal;
 use crate::audit::Audit;
 use crate::catalog::{Catalog, UploadRow};
-use crate::model::{ClipId, Clock, UnixMs, UploadState};
+use crate::model::{ClipId, Clock, DeviceId, OwnerId, UnixMs, UploadState};
 use crate::vault::Vault;
 
 use append::{Body, open_length};
 use budget::Budget;
 use committer::Committer;
 use live::Live;
+use turns::{Turn, Turns, sender};
 
-/// What a client is asked to wait when too much is being received.
-const RETRY_AFTER_SECS: u32 = 5;
+/// What a client is told when too much is being received: to come back in so many seconds.
+const BUSY: IngestError = IngestError::Busy { retry_after_secs: 5 };
 
 /// What receiving is bounded by.
 #[derive(Debug, Clone)]
@@ -60,6 +61,12 @@ pub struct Config {
     pub body_idle: Duration,
     /// Requests that bring bytes at the same time in this process; more are asked to come back.
     pub max_writers: usize,
+    /// Of those, at most so many by one vehicle, or by one owner's apps together.
+    pub max_writers_each: usize,
+    /// Open uploads of one vehicle; more are asked to come back when some have ended.
+    pub max_open_each: u64,
+    /// Open uploads of one owner, the vehicles' included.
+    pub max_open_of_owner: u64,
 }
 
 /// Receives uploads. Cheap to clone.
@@ -78,7 +85,7 @@ struct Inner {
     committer: Committer,
     live: Live,
     budget: Budget,
-    turns: Semaphore,
+    turns: Turns,
     closing: AtomicBool,
 }
 
@@ -92,6 +99,11 @@ impl Default for Config {
             expires_after: Duration::from_secs(7 * 24 * 3600),
             body_idle: Duration::from_secs(30),
             max_writers: 2048,
+            // A client of ours sends one file at a time; browsers at most six.
+            max_writers_each: 4,
+            // A week of a vehicle that begins an upload an hour and ends none.
+            max_open_each: 256,
+            max_open_of_owner: 4096,
         }
     }
 }
@@ -103,7 +115,7 @@ impl Ingest {
         Self {
             inner: Arc::new(Inner {
                 budget: Budget::new(config.buffer_bytes),
-                turns: Semaphore::new(config.max_writers.min(Semaphore::MAX_PERMITS)),
+                turns: Turns::new(config.max_writers, config.max_writers_each),
                 config,
                 vault,
                 catalog,
@@ -253,23 +265,23 @@ impl Inner {
     }
 
     /// A turn to bring bytes, held as long as they come.
-    fn turn(&self) -> Result<SemaphorePermit<'_>, IngestError> {
-        let busy = IngestError::Busy {
-            retry_after_secs: RETRY_AFTER_SECS,
+    fn turn(&self, who: &Principal) -> Result<Turn<'_>, IngestError> {
+        let turn = match self.is_closing() {
+            true => None,
+            false => self.turns.take(sender(who)),
         };
-        if self.is_closing() {
-            return Err(busy);
-        }
-        self.turns.try_acquire().map_err(|_| busy)
+        turn.ok_or(BUSY)
     }
 
     /// New uploads are turned away first, so that those which began can end.
-    fn room_for_one_more(&self) -> Result<(), IngestError> {
+    async fn room_for_one_more(&self, owner: OwnerId, device: Option<DeviceId>) -> Result<(), IngestError> {
         let spare = self.config.max_writers / 8;
-        if self.is_closing() || self.turns.available_permits() <= spare {
-            return Err(IngestError::Busy {
-                retry_after_secs: RETRY_AFTER_SECS,
-            });
+        if self.is_closing() || self.turns.left() <= spare {
+            return Err(BUSY);
+        }
+        let open = self.catalog.open_uploads(owner, device).await?;
+        if open.of_device >= self.config.max_open_each || open.of_owner >= self.config.max_open_of_owner {
+            return Err(BUSY);
         }
         Ok(())
     }

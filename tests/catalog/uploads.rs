@@ -69,6 +69,45 @@ fn step(id: ClipId, epoch: u64, from: u64, to: u64) -> UploadStep {
 }
 
 #[tokio::test]
+async fn open_uploads_are_counted_and_a_vehicles_fenced_and_no_others() {
+    both(async |catalog| {
+        let at = an_owner(&catalog).await;
+        let (vehicle, other) = (DeviceId::from_bytes([4; 16]), DeviceId::from_bytes([5; 16]));
+        let id = an_upload(&catalog, at).await;
+        let count = async |device| {
+            let open = catalog.open_uploads(at.1, device).await.unwrap();
+            (open.of_device, open.of_owner)
+        };
+        assert_eq!(count(Some(vehicle)).await, (1, 1));
+        assert_eq!(count(Some(other)).await, (0, 1));
+        assert_eq!(count(None).await, (0, 1));
+        let stranger = catalog.open_uploads(OwnerId::from_bytes([9; 16]), None).await.unwrap();
+        assert_eq!((stranger.of_device, stranger.of_owner), (0, 0));
+        let mut tx = catalog.begin().await.unwrap();
+        assert_eq!(tx.fence_uploads_of(at.1, other).await.unwrap(), 0);
+        assert_eq!(
+            tx.fence_uploads_of(OwnerId::from_bytes([9; 16]), vehicle)
+                .await
+                .unwrap(),
+            0
+        );
+        assert_eq!(tx.fence_uploads_of(at.1, vehicle).await.unwrap(), 1);
+        assert!(
+            !tx.advance_upload(&step(id, 0, 0, 1), 20).await.unwrap(),
+            "its writer is fenced"
+        );
+        assert!(
+            tx.advance_upload(&step(id, 1, 0, 1), 20).await.unwrap(),
+            "the upload is not"
+        );
+        assert!(tx.end_upload(id, 30).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(count(Some(vehicle)).await, (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upload_begins_open_at_zero() {
     both(async |catalog| {
         let at = an_owner(&catalog).await;

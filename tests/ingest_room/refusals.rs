@@ -277,3 +277,26 @@ async fn nothing_begins_for_an_owner_who_is_being_erased() {
     assert!(matches!(refused, Err(IngestError::NotFound)), "{:?}", refused.err());
     assert!(room.catalog.clips_of(owner.owner()).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_vehicle_and_an_owner_have_so_many_open_uploads_and_no_more() {
+    let config = Config {
+        max_open_each: 2,
+        max_open_of_owner: 3,
+        ..Config::default()
+    };
+    let room = Room::with(config).await;
+    let another = room.another_vehicle(&room.owner).await;
+    let stranger = room.another_owner().await;
+    for _ in 0..2 {
+        room.ingest.create(&room.vehicle, 1000, None).await.unwrap();
+    }
+    let refused = room.ingest.create(&room.vehicle, 1000, None).await;
+    assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
+    let last = room.ingest.create(&another, 1000, None).await.unwrap();
+    let refused = room.ingest.create(&room.owner, 1000, None).await;
+    assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
+    room.ingest.create(&stranger, 1000, None).await.unwrap();
+    room.ingest.terminate(&room.owner, last.id).await.unwrap();
+    room.ingest.create(&room.owner, 1000, None).await.unwrap();
+}

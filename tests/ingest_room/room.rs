@@ -37,6 +37,7 @@ pub struct Room {
     pub staging: Arc<InMemory>,
     pub owner: Principal,
     pub vehicle: Principal,
+    config: Config,
     keyring: PathBuf,
     scratch: Scratch,
 }
@@ -73,7 +74,7 @@ impl Room {
         let (vault, audit, access) = open(&keyring, &catalog, &staging, &weather, &clock).await;
         let owner = an_owner(&access, "owner@example.org").await;
         let vehicle = a_vehicle(&access, &owner, &clock).await;
-        let ingest = Ingest::new(config, vault.clone(), catalog.clone(), audit, clock.clone());
+        let ingest = Ingest::new(config.clone(), vault.clone(), catalog.clone(), audit, clock.clone());
         Self {
             ingest,
             vault,
@@ -84,6 +85,7 @@ impl Room {
             staging,
             owner,
             vehicle,
+            config,
             keyring,
             scratch,
         }
@@ -93,7 +95,7 @@ impl Room {
     pub async fn another_node(&self) -> Ingest {
         let (vault, audit, _) = open(&self.keyring, &self.catalog, &self.staging, &self.weather, &self.clock).await;
         Ingest::new(
-            Config::default(),
+            self.config.clone(),
             vault,
             self.catalog.clone(),
             audit,

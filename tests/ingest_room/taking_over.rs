@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dashvault::access::Principal;
 use dashvault::ingest::{Config, Ingest, IngestError};
-use dashvault::model::ClipId;
+use dashvault::model::{ClipId, UploadState};
 use dashvault_test_support::rounds;
 use futures_util::{StreamExt as _, stream};
 
@@ -128,6 +129,35 @@ async fn a_writer_on_another_node_is_fenced_by_the_epoch() {
 }
 
 #[tokio::test]
+async fn a_revoked_vehicle_moves_nothing_any_more_and_what_it_sent_stays() {
+    let room = Room::new().await;
+    let id = room.begin(1000).await;
+    let (send, body) = by_hand();
+    send.send(Bytes::from(noise(400))).unwrap();
+    let (Principal::Owner(owner), Principal::Device(vehicle)) = (&room.owner, &room.vehicle) else {
+        panic!("an owner and a vehicle")
+    };
+    let revoked = async {
+        until("the first bytes are durable", async || {
+            room.catalog.upload(id).await.unwrap().unwrap().received == 400
+        })
+        .await;
+        room.access.revoke_device(owner, vehicle.device()).await.unwrap();
+        send.send(Bytes::from(noise(1000)[400..700].to_vec())).unwrap();
+        // The body stays open: only the revocation ends it.
+        send
+    };
+    let sending = tokio::time::timeout(
+        Duration::from_secs(5),
+        room.ingest.append(&room.vehicle, id, 0, None, None, body),
+    );
+    let (sent, _send) = tokio::join!(sending, revoked);
+    assert!(matches!(sent, Ok(Err(IngestError::Fenced))), "{sent:?}");
+    let row = room.catalog.upload(id).await.unwrap().unwrap();
+    assert_eq!((row.received, row.state), (400, UploadState::Open));
+}
+
+#[tokio::test]
 async fn a_service_that_ends_keeps_what_arrived_and_asks_to_come_back() {
     let room = Room::with(patient()).await;
     let id = room.begin(1000).await;
@@ -242,7 +272,12 @@ async fn race(room: &Room, nodes: [&Ingest; 2], seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_senders_of_one_upload_never_mix_their_bytes() {
     let races = rounds("ingest: races of two senders", 1000, 10_000);
-    let room = Room::new().await;
+    // One vehicle sends all of them at once here.
+    let room = Room::with(Config {
+        max_writers_each: 64,
+        ..Config::default()
+    })
+    .await;
     let other = room.another_node().await;
     let first = Dice(u64::from(std::process::id()) << 20 | 1).below(u64::MAX);
     // Half of them on one node, half on two; many at once, so that they share commits.

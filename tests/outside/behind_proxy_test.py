@@ -23,7 +23,7 @@ class BehindProxy(unittest.TestCase):
     def setUpClass(cls):
         cls.https = free_port()
         cls.public = f"https://localhost:{cls.https}"
-        cls.vault = cls.enterClassContext(Vault("--behind-proxy", "127.0.0.1/32", "--public-url", cls.public))
+        cls.vault = cls.enterClassContext(Vault("--behind-proxy", "127.0.0.1/32", "--public-url", cls.public, "--keyring-beside-data"))
         text = (TOP / "docs" / "Caddyfile").read_text().replace("vault:8080", f"127.0.0.1:{cls.vault.port}")
         options = "{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tlocal_certs\n}\n"
         config = cls.vault.dir / "Caddyfile"
