@@ -58,6 +58,9 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
             Err(error) => Err(sentence(error)),
         };
         tell("vault", looked(ready, "the keyring opens what is stored here"));
+        if let Ok(vault) = &vault {
+            tell("key plane", key_plane(vault).await);
+        }
         catalog.close().await;
     }
     let media = Media::new(config.media);
@@ -88,6 +91,42 @@ fn found<T, E: std::error::Error + 'static>(answer: &Result<T, E>, well: &str) -
         Ok(_) => Found::Well(well.to_owned()),
         Err(error) => Found::Wrong(sentence(error)),
     }
+}
+
+/// How complete the mirror is, and whether anything in the key plane says that the database is an older one.
+async fn key_plane(vault: &Vault) -> Found {
+    let state = match tokio::time::timeout(LOOK_TIME, vault.mirror_state()).await {
+        Ok(Ok(state)) => state,
+        Ok(Err(error)) => return Found::Wrong(sentence(&error)),
+        Err(_) => return Found::Wrong("no answer in time".to_owned()),
+    };
+    let (missing, ahead) = (state.missing(), state.ahead());
+    match vault.replayed() {
+        None => return Found::Wrong("its tombstones cannot be read, and nothing is opened before they are".to_owned()),
+        Some(replayed) if replayed.findings > 0 => {
+            return Found::Wrong(format!(
+                "{} tombstones are damaged or forged and erased nothing: look who can write there, the log names them",
+                replayed.findings
+            ));
+        }
+        Some(_) => {}
+    }
+    if ahead > 0 {
+        return Found::Wrong(format!(
+            "holds {ahead} wrapped keys that are newer than the database: an older database was put back; \
+             `dashvault recover` rebuilds it"
+        ));
+    }
+    if missing > 0 {
+        return Found::Wrong(format!(
+            "lacks {missing} wrapped keys: a running vault writes them within minutes, so start one and look again"
+        ));
+    }
+    Found::Well(format!(
+        "holds every wrapped key, in {} objects; {} things are erased for good",
+        state.objects(),
+        state.tombstones.records
+    ))
 }
 
 fn private(folder: &Path) -> Found {

@@ -53,6 +53,8 @@ impl Inner {
             tracing::debug!(packed = swept.packed, removed = swept.removed, "swept the key plane");
         }
         missing?;
+        // Once a process; after what was missing is there.
+        self.vault.compare_with_key_plane().await?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ mod backfill;
 mod brake;
 mod cache;
 mod clips;
+mod compare;
 mod custody;
 mod erasure;
 mod error;
@@ -33,6 +34,7 @@ use dashvault_keys::provider::{Keyring, KeyringError, RootKey};
 pub use backfill::MirrorState;
 pub use brake::{CLIPS_AN_HOUR, Reach};
 pub use clips::EnvelopeMade;
+pub use compare::Compared;
 pub use custody::{Custody, CustodyNumbers};
 pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use dashvault_keys::kek::Vehicle;
@@ -90,6 +92,8 @@ struct Inner {
     mirror_is_whole: AtomicBool,
     /// Set once this process has read the tombstones; nothing of an owner is opened before.
     replayed: OnceCell<Replayed>,
+    /// Set once this process has held the catalogue against the key plane.
+    compared: OnceCell<Compared>,
 }
 
 impl Vault {
@@ -130,6 +134,7 @@ impl Vault {
                 counts: Counts::default(),
                 mirror_is_whole: AtomicBool::new(false),
                 replayed: OnceCell::new(),
+                compared: OnceCell::new(),
             }),
         };
         match vault.begin_with_key_plane().await {
