@@ -54,6 +54,7 @@ class Stolen(unittest.TestCase):
         # At rest: what a thief takes of a database is what it has written.
         vault.end()
         cls.bucket = thief.files(vault.data / "objects")
+        cls.plane = thief.files(vault.data / "keyplane")
         cls.database = vault.data / "catalogue" / "vault.db"
 
     @classmethod
@@ -81,6 +82,24 @@ class Stolen(unittest.TestCase):
 
     def test_the_bucket_and_the_database_give_nothing_away(self):
         self.assertEqual(thief.look(self.bucket, self.dumps(self.database), PLANTED), [])
+
+    def test_the_key_plane_gives_nothing_away_and_ties_nothing_together(self):
+        records = thief.records(self.plane)
+        kinds = [record[:4] for record in records.values()]
+        # Two owners with a vehicle and two clips each, and the system record.
+        self.assertEqual((kinds.count(b"DCVK"), kinds.count(b"DCVE"), kinds.count(b"DCVS")), (2, 4, 1))
+        self.assertEqual(thief.look_into_key_plane(self.plane, PLANTED), [])
+
+    def test_the_thief_finds_what_ties_two_envelopes_together(self):
+        plane = dict(self.plane)
+        first, second = [name.split()[0] for name, record in thief.records(plane).items() if record[:4] == b"DCVE"][:2]
+        # As though the locator were sealed under a salt that does not change.
+        tied = bytearray(plane[second])
+        tied[144:176] = plane[first][144:176]
+        plane[second] = bytes(tied)
+        self.assertTrue(any("share the bytes" in f for f in thief.look_into_key_plane(plane, PLANTED)))
+        plane = {**self.plane, "ab/abplain": self.plane[first] + WORDS["the VIN"].encode()}
+        self.assertIn("the VIN lies in ab/abplain", thief.look_into_key_plane(plane, PLANTED))
 
     def test_staging_is_empty_once_all_is_published(self):
         self.assertEqual(list(thief.files(self.vault.data / "staging")), [])

@@ -135,6 +135,47 @@ def ties(contents):
     return found
 
 
+def records(plane):
+    """The records in the objects of a key plane, by name. Of several revisions of one record the last: the others tie it to
+    itself alone, until they are swept."""
+    newest = {}
+    for name, content in plane.items():
+        count, at = int.from_bytes(content[6:8], "big"), 40
+        for n in range(count):
+            length = int.from_bytes(content[at:at + 4], "big")
+            record, at = content[at + 4:at + 4 + length], at + 4 + length
+            # Where the revision stands, behind the id that it is a revision of.
+            revision = {b"DCVE": 24, b"DCVK": 28}.get(record[:4], 8)
+            key = record[:4], record[8:24] if record[:4] in (b"DCVE", b"DCVK") else f"{name} {n}"
+            found = int.from_bytes(record[revision:revision + 4], "big"), f"{name} {n}", record
+            newest[key] = max(newest.get(key, found), found)
+    return {name: record for _, name, record in newest.values()}
+
+
+def ties_of_records(records):
+    """Runs of bytes that some records of a key plane share and others of their kind do not."""
+    found, owner_of, kinds = [], {}, defaultdict(list)
+    runs = {name: {record[at:at + GRAM] for at in range(COMMON_START, len(record) - GRAM + 1)} for name, record in records.items()}
+    for name, record in records.items():
+        kinds[record[:4]].append(runs[name])
+    for name, record in records.items():
+        of_kind = kinds[record[:4]]
+        common = set.intersection(*of_kind) if len(of_kind) > 1 else set()
+        for run in runs[name] - common:
+            other = owner_of.setdefault(run, name)
+            if other != name:
+                found.append(f"the records {other} and {name} share the bytes {run.hex()}")
+                break
+    return found
+
+
+def look_into_key_plane(plane, planted):
+    """All findings about a key plane's folder."""
+    needles = planted_words(planted)
+    found = [finding for name, content in plane.items() for finding in words_in(name, content, needles)]
+    return found + boxes_in(plane) + ties_of_records(records(plane))
+
+
 def look(bucket, dumps, planted):
     """All findings. `bucket`: name to bytes; `dumps`: the same for what was taken of the database."""
     needles = planted_words(planted)
