@@ -72,7 +72,8 @@ impl Vault {
     async fn compare_object(&self, listed: &Listed, done: &mut Compared) -> Result<(), VaultError> {
         let object = listed.id;
         if listed.size_bytes > MAX_MIRROR_BYTES as u64 {
-            return Ok(finding(object, "it is longer than any object of the key plane", done));
+            finding(object, "it is longer than any object of the key plane", done);
+            return Ok(());
         }
         let bytes = match self.inner.store.get(Location::KeyPlane, object).await {
             Ok(bytes) => bytes,
@@ -82,8 +83,14 @@ impl Vault {
         };
         let read = match MirrorObject::parse(&bytes, object.as_bytes()) {
             Ok(read) if read.system == *self.sys() => read,
-            Ok(_) => return Ok(finding(object, "it is another vault's", done)),
-            Err(error) => return Ok(finding(object, &error.to_string(), done)),
+            Ok(_) => {
+                finding(object, "it is another vault's", done);
+                return Ok(());
+            }
+            Err(error) => {
+                finding(object, &error.to_string(), done);
+                return Ok(());
+            }
         };
         let mut found = Vec::with_capacity(read.records.len());
         for record in &read.records {

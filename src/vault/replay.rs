@@ -68,7 +68,8 @@ impl Vault {
     async fn replay_object(&self, listed: &Listed, done: &mut Replayed) -> Result<(), VaultError> {
         let object = listed.id;
         if listed.size_bytes > MAX_MIRROR_BYTES as u64 {
-            return Ok(finding(object, "it is longer than any tombstone object", done));
+            finding(object, "it is longer than any tombstone object", done);
+            return Ok(());
         }
         let bytes = match self.inner.store.get(Location::Tombstones, object).await {
             Ok(bytes) => bytes,
@@ -78,8 +79,14 @@ impl Vault {
         };
         let read = match MirrorObject::parse(&bytes, object.as_bytes()) {
             Ok(read) if read.kind == MirrorKind::Tombstones && read.system == *self.sys() => read,
-            Ok(_) => return Ok(finding(object, "it holds something else, or is another vault's", done)),
-            Err(error) => return Ok(finding(object, &error.to_string(), done)),
+            Ok(_) => {
+                finding(object, "it holds something else, or is another vault's", done);
+                return Ok(());
+            }
+            Err(error) => {
+                finding(object, &error.to_string(), done);
+                return Ok(());
+            }
         };
         let packed = u32::try_from(read.records.len()).unwrap_or(u32::MAX);
         let (before, keys) = (done.findings, self.receipt_public_keys());
