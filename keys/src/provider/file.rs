@@ -1,9 +1,10 @@
 //! A secret file on disk: readable by its owner alone, whole or not there, never overwritten by accident.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
@@ -87,7 +88,12 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyringError> {
     Ok(sync_folder(path)?)
 }
 
-/// A change of a file, alone while it lasts: the half file is its lock.
+/// How long a change waits for another one; each writes a few kilobytes.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A change of a file, alone while it lasts: the half file is its lock. The operating system lets go of the lock when a process
+/// dies, and the next change takes the half file that was left over.
 pub(super) struct Replacement<'a> {
     path: &'a Path,
     half: PathBuf,
@@ -96,23 +102,29 @@ pub(super) struct Replacement<'a> {
 }
 
 impl<'a> Replacement<'a> {
-    /// Takes the lock.
+    /// Takes the lock; waits for a change under way, for a moment.
     pub fn begin(path: &'a Path) -> Result<Self, KeyringError> {
         let half = beside(path, "change");
-        match open_half(&half) {
-            Ok(file) => Ok(Self {
-                path,
-                half,
-                file,
-                renamed: false,
-            }),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(KeyringError::Busy(half)),
-            Err(error) => Err(error.into()),
+        let began = Instant::now();
+        loop {
+            if let Some(file) = lock_half(&half)? {
+                return Ok(Self {
+                    path,
+                    half,
+                    file,
+                    renamed: false,
+                });
+            }
+            if began.elapsed() >= PATIENCE {
+                return Err(KeyringError::Busy(half));
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
     /// Puts the new bytes in place of the old ones; after an error the old ones may still be there.
     pub fn commit(mut self, bytes: &[u8]) -> Result<(), KeyringError> {
+        self.file.set_len(0)?;
         self.file.write_all(bytes)?;
         self.file.sync_all()?;
         fs::rename(&self.half, self.path)?;
@@ -128,6 +140,22 @@ impl Drop for Replacement<'_> {
             let _ = fs::remove_file(&self.half);
         }
     }
+}
+
+/// The half file, locked; none while another change has it.
+fn lock_half(half: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(half)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Whoever had the lock before may have given the file the other name since it was opened here; and a link is no lock.
+    let (ours, named) = (file.metadata()?, half.symlink_metadata());
+    let same = named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+    Ok(same.then_some(file))
 }
 
 fn open_half(half: &Path) -> io::Result<File> {

@@ -231,9 +231,16 @@ fn two_who_change_it_do_not_lose_each_other_s_keys() {
     other.add_version().expect("it is added");
     assert_eq!(other.state().expect("it is read").version, 3);
     let held = folder.dir.path().join(".keyring.change");
-    fs::write(&held, b"").expect("a file");
+    let lock = fs::File::create(&held).expect("a file");
+    lock.lock().expect("it is free");
     assert!(matches!(one.add_version().err(), Some(KeyringError::Busy(path)) if path == held));
     assert!(held.exists(), "another's lock stays");
+    // Its process dies in the middle of a change, and leaves what it had written.
+    fs::write(&held, b"half a keyring").expect("a file");
+    drop(lock);
+    one.add_version().expect("the next change goes on");
+    assert_eq!(other.state().expect("it is read").version, 4);
+    assert_eq!(folder.names(), ["keyring"]);
 }
 
 #[test]
