@@ -145,6 +145,11 @@ impl SystemRecord {
         SealedSystem::read(bytes).map(|record| record.revision)
     }
 
+    /// The root key that wrapped a record's bytes, as its provider names it; none for what is no system record.
+    pub fn reference_of(bytes: &[u8]) -> Option<String> {
+        SealedSystem::read(bytes).map(|record| record.wrap.reference)
+    }
+
     /// locator 32 · ingest 32 · index, token, link, receipt keys · receipt public keys.
     fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let sets = [&self.index, &self.token, &self.link, &self.receipt];

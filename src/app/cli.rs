@@ -247,6 +247,12 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Make new keys and re-wrap what the old ones wrap; beside running services, and again after a crash
+    #[command(after_help = VARIABLES)]
+    Rotate(RotateArgs),
+    /// Move the living under a new root epoch and destroy the old one, so that no backup brings the erased back
+    #[command(after_help = VARIABLES)]
+    RollEpoch(RollArgs),
     /// Bring a keyring back from a backup; never overwrites one
     Restore {
         /// The backup
@@ -257,6 +263,42 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+}
+
+#[derive(Args)]
+pub(super) struct RotateArgs {
+    /// A new root key in the same epoch; every owner's key is re-wrapped
+    #[arg(long)]
+    pub(super) root: bool,
+    /// A new key for this owner (id or address); clips are re-wrapped, not read. May be given again
+    #[arg(long, value_name = "ID|EMAIL")]
+    pub(super) owner: Vec<String>,
+    /// A new key for every owner
+    #[arg(long)]
+    pub(super) all_owners: bool,
+    /// The key that signs links; old links stay valid until they end
+    #[arg(long)]
+    pub(super) links: bool,
+    /// The key behind pairing codes; those under way stay valid
+    #[arg(long)]
+    pub(super) tokens: bool,
+    /// The key that signs receipts; old receipts stay valid for ever
+    #[arg(long)]
+    pub(super) receipts: bool,
+    /// The key behind the look-up by address
+    #[arg(long)]
+    pub(super) index: bool,
+    /// Root, links, tokens, receipts and index
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+}
+
+#[derive(Args)]
+pub(super) struct RollArgs {
+    #[command(flatten)]
+    pub(super) data: DataArgs,
 }
 
 #[derive(Args)]

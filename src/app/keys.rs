@@ -14,11 +14,12 @@ use super::CommandError;
 use super::cli::{KeysCommand, PassphraseArgs};
 use super::config::{DataConfig, environment};
 use super::output::Output;
+use super::rotate;
 
 /// A backup of a few root keys has a few hundred bytes.
 const MAX_BACKUP_BYTES: u64 = 1 << 20;
 
-pub(super) fn run(command: KeysCommand, output: Output) -> Result<(), CommandError> {
+pub(super) async fn run(command: KeysCommand, output: Output) -> Result<(), CommandError> {
     match command {
         KeysCommand::Init { data } => {
             let path = DataConfig::read(&data, &environment)?.vault.keyring;
@@ -64,6 +65,8 @@ pub(super) fn run(command: KeysCommand, output: Output) -> Result<(), CommandErr
                 ),
             );
         }
+        KeysCommand::Rotate(args) => rotate::rotate(args, output).await?,
+        KeysCommand::RollEpoch(args) => rotate::roll_epoch(args, output).await?,
         KeysCommand::Restore { from, passphrase, data } => {
             let path = DataConfig::read(&data, &environment)?.vault.keyring;
             let sealed = read_backup(&from)?;

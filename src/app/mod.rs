@@ -9,6 +9,7 @@ mod output;
 mod owners;
 mod process;
 mod rooms;
+mod rotate;
 mod serve;
 mod telemetry;
 mod time;
@@ -35,6 +36,8 @@ enum CommandError {
     Access(#[from] crate::access::AccessError),
     #[error(transparent)]
     Catalog(#[from] crate::catalog::CatalogError),
+    #[error(transparent)]
+    Vault(#[from] crate::vault::VaultError),
     #[error(transparent)]
     Client(#[from] dashvault_client::ClientError),
     #[error(transparent)]
@@ -84,7 +87,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Owner(command) => owners::run(command, output).await,
         Command::Device(command) => vehicle::device(command, output).await,
         Command::Upload(args) => vehicle::upload(args, output).await,
-        Command::Keys(command) => keys::run(command, output),
+        Command::Keys(command) => keys::run(command, output).await,
         Command::Doctor(args) => doctor::run(WorkConfig::read(&args, variables)?, output).await,
         Command::Migrate(args) => {
             rooms::connect(&DataConfig::read(&args, variables)?, rooms::NewVault::Refuse)

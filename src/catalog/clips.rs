@@ -200,6 +200,29 @@ impl Catalog {
         })
     }
 
+    /// At most `limit` clips of an owner whose envelope is sealed under an older key than `version`, in the order of their
+    /// ids, after `after`.
+    pub async fn clips_under_older_keks(
+        &self,
+        owner: OwnerId,
+        version: u32,
+        after: Option<ClipId>,
+        limit: u32,
+    ) -> Result<Vec<ClipRow>, CatalogError> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM clips WHERE owner_id = $1 AND envelope IS NOT NULL AND kek_version < $2 AND id > $3 \
+             ORDER BY id LIMIT $4"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(owner.as_bytes().to_vec())
+            .bind(i64::from(version))
+            .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(clip_row).collect()
+    }
+
     /// How much an owner keeps.
     pub async fn clip_totals(&self, owner: OwnerId) -> Result<ClipTotals, CatalogError> {
         let row = sqlx::query(
@@ -319,7 +342,9 @@ impl Tx {
 
     /// Writes what a finish job knows of a clip and where that leaves it. False when the clip is not in work any more:
     /// erased meanwhile, or published by another; then nothing of the transaction may stay.
+    /// One under a key that was destroyed meanwhile is [`CatalogError::Superseded`].
     pub async fn publish_clip(&mut self, clip: &ClipPublication<'_>, now: UnixMs) -> Result<bool, CatalogError> {
+        self.hold_kek_of(clip.id, clip.kek_version).await?;
         let text = format!(
             "UPDATE clips SET state = CASE WHEN state = 'trashed' THEN state ELSE $3 END, \
              state_before = CASE WHEN state = 'trashed' THEN $3 ELSE NULL END, progress = $4, incomplete = $5, \
@@ -341,6 +366,30 @@ impl Tx {
             .bind(clip.sha256_index.map(<[u8]>::to_vec))
             .execute(self.connection())
             .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Puts an envelope under a newer key of the owner into a clip's row, with the index that the key makes, if the row holds
+    /// `before` still. What the clip says and when it changed stays as it is.
+    pub async fn rewrap_clip(
+        &mut self,
+        id: ClipId,
+        before: &[u8],
+        kek_version: u32,
+        envelope: &[u8],
+        sha256_index: Option<&[u8; 32]>,
+    ) -> Result<bool, CatalogError> {
+        self.hold_kek_of(id, kek_version.into()).await?;
+        let done = sqlx::query(
+            "UPDATE clips SET kek_version = $1, envelope = $2, sha256_index = $3 WHERE id = $4 AND envelope = $5",
+        )
+        .bind(i64::from(kek_version))
+        .bind(envelope.to_vec())
+        .bind(sha256_index.map(|index| index.to_vec()))
+        .bind(id.as_bytes().to_vec())
+        .bind(before.to_vec())
+        .execute(self.connection())
+        .await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -482,6 +531,7 @@ impl Tx {
         kek_version: u32,
         envelope: &[u8],
     ) -> Result<bool, CatalogError> {
+        self.hold_kek_of(id, kek_version.into()).await?;
         let done = sqlx::query(
             "UPDATE clips SET kek_version = $1, envelope = $2 WHERE id = $3 AND envelope = $4 AND state <> 'erasing'",
         )

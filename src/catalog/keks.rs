@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::row::Row;
 use super::{Catalog, CatalogError, Tx};
-use crate::model::{KekId, OwnerId, TenantId, UnixMs};
+use crate::model::{ClipId, KekId, OwnerId, TenantId, UnixMs};
 
 /// A query of this table; `concat!` keeps every text constant.
 macro_rules! select {
@@ -63,9 +63,157 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// At most `limit` keys of whatever owner in the order of their ids, after `after`.
+    pub async fn keks_after(
+        &self,
+        tenant: TenantId,
+        after: Option<KekId>,
+        limit: u32,
+    ) -> Result<Vec<KekRow>, CatalogError> {
+        let rows = sqlx::query(select!("WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"))
+            .bind(tenant.as_bytes().to_vec())
+            .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// How many keys there are.
+    pub async fn count_keks(&self, tenant: TenantId) -> Result<u64, CatalogError> {
+        let row = sqlx::query("SELECT count(*) AS keks FROM keks WHERE tenant_id = $1")
+            .bind(tenant.as_bytes().to_vec())
+            .fetch_one(self.readers())
+            .await?;
+        Row::new("keks", &row).size("keks")
+    }
+
+    /// Owners with keys that open older clips only.
+    pub async fn owners_with_retired_keks(&self, tenant: TenantId) -> Result<Vec<OwnerId>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT owner_id FROM keks WHERE tenant_id = $1 AND state = 'retired' ORDER BY owner_id",
+        )
+        .bind(tenant.as_bytes().to_vec())
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(|row| Row::new("keks", row).id("owner_id")).collect()
+    }
+
+    /// Owners who have ordered the erasure of a clip since their newest key was made: an older copy of the clip's envelope
+    /// opens with it.
+    pub async fn owners_with_erased_clips(&self, tenant: TenantId) -> Result<Vec<OwnerId>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT k.owner_id AS owner_id FROM keks k WHERE k.tenant_id = $1 AND k.state = 'active' AND (EXISTS \
+             (SELECT 1 FROM erasures e WHERE e.owner_id = k.owner_id AND e.kind = 'clip' AND e.ordered_at >= k.created_at) \
+             OR EXISTS (SELECT 1 FROM events v WHERE v.owner_id = k.owner_id AND v.kind = 'clip_erased' \
+             AND v.at >= k.created_at)) ORDER BY k.owner_id",
+        )
+        .bind(tenant.as_bytes().to_vec())
+        .fetch_all(self.readers())
+        .await?;
+        rows.iter().map(|row| Row::new("keks", row).id("owner_id")).collect()
+    }
+
+    /// Clips of living owners whose envelope is sealed under a key that the owner does not have.
+    pub async fn clips_without_kek(&self, tenant: TenantId) -> Result<u64, CatalogError> {
+        let row = sqlx::query(
+            "SELECT count(*) AS clips FROM clips c JOIN owners o ON o.id = c.owner_id WHERE c.tenant_id = $1 \
+             AND o.state = 'active' AND c.envelope IS NOT NULL AND NOT EXISTS (SELECT 1 FROM keks k WHERE k.owner_id = c.owner_id AND k.version = c.kek_version)",
+        )
+        .bind(tenant.as_bytes().to_vec())
+        .fetch_one(self.readers())
+        .await?;
+        Row::new("clips", &row).size("clips")
+    }
+}
+
 impl Tx {
+    /// Keeps the key under which a clip's envelope is being published until this transaction ends;
+    /// [`CatalogError::Superseded`] when the owner has other keys and that one was destroyed meanwhile.
+    pub(super) async fn hold_kek_of(&mut self, clip: ClipId, version: u64) -> Result<(), CatalogError> {
+        let held = sqlx::query(
+            "UPDATE keks SET state = state WHERE owner_id = (SELECT owner_id FROM clips WHERE id = $1) AND version = $2",
+        )
+        .bind(clip.as_bytes().to_vec())
+        .bind(i64::try_from(version).unwrap_or(i64::MAX))
+        .execute(self.connection())
+        .await?;
+        if held.rows_affected() > 0 {
+            return Ok(());
+        }
+        let others = sqlx::query(
+            "SELECT count(*) AS keks FROM keks WHERE owner_id = (SELECT owner_id FROM clips WHERE id = $1)",
+        )
+        .bind(clip.as_bytes().to_vec())
+        .fetch_one(self.connection())
+        .await?;
+        // An owner without any was erased, which the clip's own row tells.
+        match Row::new("keks", &others).size("keks")? {
+            0 => Ok(()),
+            _ => Err(CatalogError::Superseded),
+        }
+    }
+
+    /// Makes a key one that opens older clips only, if it has the revision `before` still and is the active one.
+    pub async fn retire_kek(&mut self, kek: &KekRow, before: u32) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE keks SET state = 'retired', record = $1, revision = $2 \
+             WHERE id = $3 AND revision = $4 AND owner_id = $5 AND state = 'active'",
+        )
+        .bind(kek.record.clone())
+        .bind(i64::from(kek.revision))
+        .bind(kek.id.as_bytes().to_vec())
+        .bind(i64::from(before))
+        .bind(kek.owner.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Destroys the retired keys of an owner that no clip's envelope is sealed under: overwritten with zeros of their length,
+    /// then the rows go. Which ones.
+    pub async fn destroy_unused_keks(&mut self, owner: OwnerId) -> Result<Vec<KekId>, CatalogError> {
+        // Whoever publishes a clip under one of them holds its row, and is waited for.
+        sqlx::query("UPDATE keks SET state = state WHERE owner_id = $1 AND state = 'retired'")
+            .bind(owner.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        let rows = sqlx::query(
+            "SELECT id, record FROM keks WHERE owner_id = $1 AND state = 'retired' AND NOT EXISTS (SELECT 1 FROM clips c \
+             WHERE c.owner_id = keks.owner_id AND c.kek_version = keks.version AND c.envelope IS NOT NULL)",
+        )
+        .bind(owner.as_bytes().to_vec())
+        .fetch_all(self.connection())
+        .await?;
+        let mut destroyed = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = Row::new("keks", row);
+            let (id, record): (KekId, _) = (row.id("id")?, row.bytes("record")?);
+            sqlx::query("UPDATE keks SET record = $1 WHERE id = $2")
+                .bind(vec![0_u8; record.len()])
+                .bind(id.as_bytes().to_vec())
+                .execute(self.connection())
+                .await?;
+            sqlx::query("DELETE FROM keks WHERE id = $1")
+                .bind(id.as_bytes().to_vec())
+                .execute(self.connection())
+                .await?;
+            destroyed.push(id);
+        }
+        Ok(destroyed)
+    }
+
     /// Replaces a key's record if it has the revision `before` still.
+    /// [`CatalogError::Superseded`] when its root epoch has passed.
     pub async fn replace_kek(&mut self, kek: &KekRow, before: u32) -> Result<bool, CatalogError> {
+        let tenant = sqlx::query("SELECT tenant_id FROM keks WHERE id = $1")
+            .bind(kek.id.as_bytes().to_vec())
+            .fetch_optional(self.connection())
+            .await?;
+        let Some(tenant) = tenant else { return Ok(false) };
+        let tenant = Row::new("keks", &tenant).id("tenant_id")?;
+        self.hold_epoch(tenant, kek.epoch).await?;
         let done = sqlx::query(
             "UPDATE keks SET epoch = $1, record = $2, revision = $3 WHERE id = $4 AND revision = $5 AND owner_id = $6",
         )

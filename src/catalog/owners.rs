@@ -127,6 +127,16 @@ impl Catalog {
         rows.iter().map(read).collect()
     }
 
+    /// Every owner in a state.
+    pub async fn owners_in(&self, tenant: TenantId, state: OwnerState) -> Result<Vec<OwnerId>, CatalogError> {
+        let rows = sqlx::query("SELECT id FROM owners WHERE tenant_id = $1 AND state = $2 ORDER BY id")
+            .bind(tenant.as_bytes().to_vec())
+            .bind(state.as_str())
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(|row| Row::new("owners", row).id("id")).collect()
+    }
+
     /// How many owners there are, the erased included.
     pub async fn count_owners(&self, tenant: TenantId) -> Result<u64, CatalogError> {
         let row = sqlx::query("SELECT count(*) AS owners FROM owners WHERE tenant_id = $1")

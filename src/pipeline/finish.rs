@@ -14,7 +14,7 @@ use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow};
 use crate::media::{self, MediaError};
 use crate::model::{ClipId, ClipState, EventKind};
-use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, OwnerKeys, StoredObject};
+use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, StoredObject};
 
 impl Inner {
     /// Does the job; the code of a clip that failed for good.
@@ -42,7 +42,7 @@ impl Inner {
             self.commit_end(tx, held, Some(MISMATCH)).await?;
             return Ok(Some(MISMATCH));
         }
-        self.publish_renditions(held, clip, &owner_keys, &published.keys).await
+        self.publish_renditions(held, clip, &published.keys).await
     }
 
     /// The clip was published by an earlier attempt, or erased: only what comes after is done.
@@ -78,20 +78,17 @@ impl Inner {
         &self,
         held: &Held,
         clip: ClipId,
-        owner_keys: &OwnerKeys,
         keys: &Arc<ClipKeys>,
     ) -> Result<Option<&'static str>, JobError> {
         let row = self.clip(clip).await?;
         let original = self.original(keys).await?;
         match self.make(held, keys, original.clone(), media::plan).await {
             Ok(made) => {
-                self.commit_ready(held, &row, owner_keys, keys, &original, &made)
-                    .await?;
+                self.commit_ready(held, &row, keys, &original, &made).await?;
                 Ok(None)
             }
             Err(MakeError::Clip(error)) => {
-                self.commit_failed(held, &row, owner_keys, keys, &original, &error)
-                    .await?;
+                self.commit_failed(held, &row, keys, &original, &error).await?;
                 Ok(Some(error.code()))
             }
             Err(MakeError::Job(error)) => Err(error),
@@ -109,7 +106,6 @@ impl Inner {
         &self,
         held: &Held,
         row: &ClipRow,
-        owner_keys: &OwnerKeys,
         keys: &ClipKeys,
         original: &StoredObject,
         made: &Made,
@@ -133,10 +129,7 @@ impl Inner {
             objects: std::iter::once(original.in_manifest()?).chain(rest).collect(),
             ..manifest_of(row, ClipState::Ready, None, &summary, &details)
         };
-        let envelope = self
-            .vault
-            .seal_envelope(owner_keys, keys, &manifest, self.holder(held))
-            .await?;
+        let envelope = self.vault.seal_envelope(keys, &manifest, self.holder(held)).await?;
         let sealed_summary = keys.seal(row.id.as_bytes(), &summary);
 
         let mut tx = self.begin_held(held).await?;
@@ -148,7 +141,7 @@ impl Inner {
             state: ClipState::Ready,
             incomplete: made.incomplete,
             error_code: None,
-            kek_version: owner_keys.kek_version().into(),
+            kek_version: envelope.kek_version.into(),
             envelope: &envelope.bytes,
             sealed_summary: &sealed_summary,
             sealed_details: sealed(&row.sealed_details)?,
@@ -168,7 +161,6 @@ impl Inner {
         &self,
         held: &Held,
         row: &ClipRow,
-        owner_keys: &OwnerKeys,
         keys: &ClipKeys,
         original: &StoredObject,
         error: &MediaError,
@@ -185,17 +177,14 @@ impl Inner {
             objects: vec![original.in_manifest()?],
             ..manifest_of(row, ClipState::Failed, Some(error.code()), &summary, &details)
         };
-        let envelope = self
-            .vault
-            .seal_envelope(owner_keys, keys, &manifest, self.holder(held))
-            .await?;
+        let envelope = self.vault.seal_envelope(keys, &manifest, self.holder(held)).await?;
         let mut tx = self.begin_held(held).await?;
         let publication = ClipPublication {
             id: row.id,
             state: ClipState::Failed,
             incomplete: false,
             error_code: Some(error.code()),
-            kek_version: owner_keys.kek_version().into(),
+            kek_version: envelope.kek_version.into(),
             envelope: &envelope.bytes,
             sealed_summary: sealed(&row.sealed_summary)?,
             sealed_details: &sealed_details,

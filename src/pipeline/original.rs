@@ -173,11 +173,8 @@ impl Inner {
         };
         let row = clip.id.as_bytes();
         let (sealed_summary, sealed_details) = (keys.seal(row, &summary), keys.seal(row, &details));
-        let envelope = self
-            .vault
-            .seal_envelope(owner_keys, keys, &manifest, self.holder(held))
-            .await?;
-        let index = owner_keys.index("clip_sha256", &by_device(clip, sealed));
+        let envelope = self.vault.seal_envelope(keys, &manifest, self.holder(held)).await?;
+        let index = owner_keys.clip_index(clip.device, &sealed.sha256);
 
         let mut tx = self.begin_step(held).await?;
         // Uploads before clips, as ingest and the owner's erasure lock them.
@@ -188,7 +185,7 @@ impl Inner {
             state,
             incomplete: false,
             error_code,
-            kek_version: owner_keys.kek_version().into(),
+            kek_version: envelope.kek_version.into(),
             envelope: &envelope.bytes,
             sealed_summary: &sealed_summary,
             sealed_details: &sealed_details,
@@ -212,11 +209,4 @@ impl Inner {
 fn is_as_declared(metadata: &UploadMetadata, sealed: &SealedObject) -> bool {
     let declared = metadata.sha256.as_ref();
     declared.is_none_or(|hex| hex.eq_ignore_ascii_case(&HEXLOWER.encode(&sealed.sha256)))
-}
-
-/// A clip's sum is looked up inside one owner and one vehicle.
-fn by_device(clip: &ClipRow, sealed: &SealedObject) -> Vec<u8> {
-    let mut value = clip.device.map_or_else(Vec::new, |device| device.as_bytes().to_vec());
-    value.extend_from_slice(&sealed.sha256);
-    value
 }

@@ -218,11 +218,11 @@ impl Vault {
             ..self.manifest(&keys, before)?
         };
         let made = self
-            .seal_envelope(&owner_keys, &keys, &manifest, Holder::of(row.id.as_bytes()))
+            .seal_envelope(&keys, &manifest, Holder::of(row.id.as_bytes()))
             .await?;
         let mut tx = self.inner.catalog.begin().await?;
         let replaced = tx
-            .replace_envelope(row.id, before, owner_keys.kek_version(), &made.bytes)
+            .replace_envelope(row.id, before, made.kek_version, &made.bytes)
             .await?;
         if !replaced || (held != row.held && !tx.hold_clip(row.id, held, self.now()).await?) {
             return Err(VaultError::Superseded);

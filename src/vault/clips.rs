@@ -20,6 +20,8 @@ const DAMAGED: VaultError = VaultError::DamagedRow {
 pub struct EnvelopeMade {
     /// For `clips.envelope`.
     pub bytes: Vec<u8>,
+    /// For `clips.kek_version`.
+    pub kek_version: u32,
     /// For [`Vault::record_mirror`].
     pub mirrored: Mirrored,
 }
@@ -44,27 +46,34 @@ impl Vault {
             .expect("a clip's plan has some tens of objects, far below a manifest's bound")
     }
 
-    /// The clip's next envelope, written into the key plane too; it counts from [`Vault::record_mirror`] on.
+    /// The clip's next envelope under the owner's newest KEK, written into the key plane too; it counts from
+    /// [`Vault::record_mirror`] on.
     pub async fn seal_envelope(
         &self,
-        owner: &OwnerKeys,
         keys: &ClipKeys,
         manifest: &Manifest,
         holder: Holder,
     ) -> Result<EnvelopeMade, VaultError> {
+        // Work on a clip takes minutes, and the owner may have got a new KEK meanwhile.
+        let owner = self.owner_keys(keys.owner).await?;
         let row = self.inner.catalog.clip(keys.owner, keys.clip).await?;
         let before = row.and_then(|row| row.envelope);
         let current = before.as_deref().and_then(|bytes| SealedEnvelope::parse(bytes).ok());
         let current = current.map_or(0, |sealed| sealed.revision());
         let subject = keys.clip.as_bytes();
         let revision = self.next_revision(MirrorSubject::Envelope, subject, current).await?;
-        let bytes = self.envelope(owner, keys, revision, manifest);
+        let bytes = self.envelope(&owner, keys, revision, manifest);
         let mirrored = self.mirror_envelope(keys.clip, revision, &bytes, holder).await?;
-        Ok(EnvelopeMade { bytes, mirrored })
+        Ok(EnvelopeMade {
+            bytes,
+            kek_version: owner.kek_version,
+            mirrored,
+        })
     }
 
     /// Opens the envelope of a clip's row. Another clip's, another owner's or a changed one is [`VaultError::DamagedRow`], one
-    /// older than `least_revision` [`VaultError::OldRevision`].
+    /// older than `least_revision` [`VaultError::OldRevision`], and one under a KEK that these keys do not have, because it
+    /// was replaced meanwhile, [`VaultError::Superseded`]: read row and keys again.
     pub fn clip_keys(
         &self,
         owner: &OwnerKeys,
@@ -72,8 +81,8 @@ impl Vault {
         envelope: &[u8],
         least_revision: u32,
     ) -> Result<ClipKeys, VaultError> {
-        let dek = self.open_envelope(owner, clip, envelope, least_revision);
-        Ok(self.clip_keys_of(owner, clip, dek.map_err(from_envelope)?))
+        let dek = self.open_envelope(owner, clip, envelope, least_revision)?;
+        Ok(self.clip_keys_of(owner, clip, dek))
     }
 
     /// What a clip's envelope says that the clip consists of.
@@ -86,6 +95,13 @@ impl Vault {
 
     /// Reads a clip's row and opens its keys; none when the clip has no envelope: erased, or not finished yet.
     pub async fn read_clip_keys(&self, owner: OwnerId, clip: ClipId) -> Result<Option<ClipKeys>, VaultError> {
+        match self.read_clip_keys_once(owner, clip).await {
+            Err(VaultError::Superseded) => self.read_clip_keys_once(owner, clip).await,
+            read => read,
+        }
+    }
+
+    async fn read_clip_keys_once(&self, owner: OwnerId, clip: ClipId) -> Result<Option<ClipKeys>, VaultError> {
         let row = self.inner.catalog.clip(owner, clip).await?;
         let Some((envelope, least)) = row.and_then(|row| Some((row.envelope?, row.least_revision))) else {
             return Ok(None);
@@ -103,13 +119,18 @@ impl Vault {
         clip: ClipId,
         bytes: &[u8],
         least_revision: u32,
-    ) -> Result<Secret32, EnvelopeError> {
-        let sealed = SealedEnvelope::parse(bytes)?.check(*clip.as_bytes(), least_revision)?;
-        let located = sealed.locate(self.sys(), &self.system().record.locator)?;
-        if located.owner != *owner.owner.as_bytes() || located.kek_version != owner.kek_version {
-            return Err(EnvelopeError::Refused);
+    ) -> Result<Secret32, VaultError> {
+        let sealed = SealedEnvelope::parse(bytes)
+            .and_then(|sealed| sealed.check(*clip.as_bytes(), least_revision))
+            .map_err(from_envelope)?;
+        let located = sealed.locate(self.sys(), &self.system().record.locator);
+        let located = located.map_err(from_envelope)?;
+        if located.owner != *owner.owner.as_bytes() {
+            return Err(DAMAGED);
         }
-        sealed.open_dek(self.sys(), &located, &owner.keys.kek)
+        // The owner's keys and the row were not read at the same time, and the KEK was replaced in between.
+        let kek = owner.kek(located.kek_version).ok_or(VaultError::Superseded)?;
+        sealed.open_dek(self.sys(), &located, kek).map_err(from_envelope)
     }
 
     fn clip_keys_of(&self, owner: &OwnerKeys, clip: ClipId, dek: Secret32) -> ClipKeys {

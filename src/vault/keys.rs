@@ -8,7 +8,7 @@ use dashvault_keys::{Secret32, Zeroizing};
 use super::VaultError;
 use super::cache::OpenedKek;
 use super::records::Record;
-use crate::model::{ClipId, OwnerId, TenantId, UnixMs};
+use crate::model::{ClipId, DeviceId, OwnerId, TenantId, UnixMs};
 
 /// An owner's KEK and field key, opened. Erased from memory when nobody uses them any more.
 pub struct OwnerKeys {
@@ -16,6 +16,8 @@ pub struct OwnerKeys {
     pub(super) owner: OwnerId,
     pub(super) kek_version: u32,
     pub(super) keys: Arc<OpenedKek>,
+    /// KEKs that open older clips, while they are being replaced.
+    pub(super) older: Vec<(u32, Arc<OpenedKek>)>,
     pub(super) outage_since: Option<UnixMs>,
 }
 
@@ -38,6 +40,15 @@ impl OwnerKeys {
         self.kek_version
     }
 
+    /// The KEK of a version; none when the owner has it no more, or not yet.
+    pub(super) fn kek(&self, version: u32) -> Option<&Secret32> {
+        if version == self.kek_version {
+            return Some(&self.keys.kek);
+        }
+        let older = self.older.iter().find(|(older, _)| *older == version);
+        older.map(|(_, keys)| &keys.kek)
+    }
+
     /// Set when these keys come from memory although their time has passed, because the root key's provider does not answer:
     /// since when. What they are used for then is recorded.
     pub fn outage_since(&self) -> Option<UnixMs> {
@@ -52,6 +63,15 @@ impl OwnerKeys {
     /// Opens a record of the row `row`.
     pub fn open<T: Record>(&self, row: &[u8; 16], sealed: &[u8]) -> Result<T, VaultError> {
         open(&self.keys.field, self.tenant, row, sealed)
+    }
+
+    /// What finds a clip by the SHA-256 of its original, inside one owner and one vehicle. It is keyed from the KEK and not
+    /// from the field key: after an owner erased a clip, the next roll gives a new KEK, and nobody can test an older copy of
+    /// the clip's row for known footage any more.
+    pub fn clip_index(&self, device: Option<DeviceId>, sha256: &[u8]) -> [u8; 32] {
+        let mut value = device.map_or_else(Vec::new, |device| device.as_bytes().to_vec());
+        value.extend_from_slice(sha256);
+        field::index(&self.keys.kek, self.tenant.as_bytes(), "clip_sha256", &value)
     }
 
     /// An index value that only this owner's keys make; `purpose` keeps the kinds apart.

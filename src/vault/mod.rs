@@ -17,6 +17,7 @@ mod owners;
 mod read;
 pub mod records;
 mod replay;
+pub mod rotation;
 mod sweep;
 mod system;
 mod uploads;

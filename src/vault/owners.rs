@@ -4,7 +4,7 @@ use dashvault_keys::kek::{self, KekError, KekHead, KekState, Profile, ProfileAbo
 use dashvault_keys::provider::RootKey;
 use dashvault_keys::{Secret32, Zeroizing};
 
-use super::cache::{Failed, Key, OpenedKek};
+use super::cache::{Failed, Found, Key, OpenedKek};
 use super::custody::{ANSWER_TIME, from_kek, judged};
 use super::keys;
 use super::mirror::Mirrored;
@@ -113,17 +113,37 @@ impl Vault {
     /// grace ([`OwnerKeys::outage_since`]), and all others are [`VaultError::Unavailable`].
     pub async fn owner_keys(&self, owner: OwnerId) -> Result<OwnerKeys, VaultError> {
         self.erased_stay_erased().await?;
-        let Some(row) = self.inner.catalog.active_kek(owner).await? else {
+        let mut rows = self.inner.catalog.keks_of(owner).await?;
+        let Some(row) = rows.pop() else {
             // Erased, perhaps by another process: nothing of it stays here either.
             self.inner.cache.forget(owner);
             return Err(VaultError::Gone);
         };
-        check_revision(&row)?;
-        let version = row.version;
-        let key = Key {
+        let newest = self.opened(&row).await?;
+        // While a KEK is being replaced, clips are under the one or the other.
+        let mut older = Vec::with_capacity(rows.len());
+        for row in &rows {
+            older.push((row.version, self.opened(row).await?.keys));
+        }
+        if newest.outage_since.is_some() {
+            self.inner.counts.on_grace();
+        }
+        Ok(OwnerKeys {
+            tenant: self.tenant(),
             owner,
+            kek_version: row.version,
+            keys: newest.keys,
+            older,
+            outage_since: newest.outage_since,
+        })
+    }
+
+    async fn opened(&self, row: &KekRow) -> Result<Found, VaultError> {
+        check_revision(row)?;
+        let key = Key {
+            owner: row.owner,
             id: row.id.as_bytes(),
-            version,
+            version: row.version,
             blob: &row.record,
         };
         let open = async || {
@@ -136,17 +156,7 @@ impl Vault {
             self.inner.counts.asked(&answer);
             answer
         };
-        let found = self.inner.cache.get(&key, self.now(), &self.inner.outage, open).await?;
-        if found.outage_since.is_some() {
-            self.inner.counts.on_grace();
-        }
-        Ok(OwnerKeys {
-            tenant: self.tenant(),
-            owner,
-            kek_version: version,
-            keys: found.keys,
-            outage_since: found.outage_since,
-        })
+        self.inner.cache.get(&key, self.now(), &self.inner.outage, open).await
     }
 
     /// Who the owner is.

@@ -47,6 +47,11 @@ impl SystemKeys {
         })
     }
 
+    /// The root key that wraps the record, as its provider names it.
+    pub fn wrap_reference(&self) -> Option<String> {
+        SystemRecord::reference_of(&self.wrapped)
+    }
+
     /// What stands in `owners.email_index` for an address, however it is written: by the newest index key, and by those
     /// before it whose owners have not all got a new index yet.
     pub fn email_indexes(&self, tenant: TenantId, email: &str, now: UnixMs) -> Vec<[u8; 32]> {
@@ -154,7 +159,7 @@ fn misfit(config: &Config, error: SystemError) -> VaultError {
     }
 }
 
-fn from_system(error: SystemError) -> VaultError {
+pub(super) fn from_system(error: SystemError) -> VaultError {
     match error {
         SystemError::Provider(ref provider) if provider.is_passing() => VaultError::Unavailable(error.into()),
         SystemError::Refused => DAMAGED,

@@ -9,6 +9,7 @@ mod objects;
 mod replay;
 mod revisions;
 mod room;
+mod rotation;
 mod sweep;
 mod uploads;
 

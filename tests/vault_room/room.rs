@@ -149,7 +149,7 @@ impl Room {
         let sealed = self.sealed(&keys, "original", b"the bytes of a clip").await;
         let made = self
             .vault
-            .seal_envelope(owner, &keys, &Manifest::default(), holder())
+            .seal_envelope(&keys, &Manifest::default(), holder())
             .await
             .unwrap();
         let row = keys.clip();
@@ -168,7 +168,7 @@ impl Room {
             state: ClipState::Ready,
             incomplete: false,
             error_code: None,
-            kek_version: owner.kek_version().into(),
+            kek_version: made.kek_version.into(),
             envelope: &made.bytes,
             sealed_summary: &keys.seal(row.as_bytes(), &ClipSummary::default()),
             sealed_details: &keys.seal(row.as_bytes(), &ClipDetails::default()),

@@ -45,6 +45,12 @@ impl KeySet {
         }])
     }
 
+    /// How many versions there are.
+    #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The last one made, whether it signs already or not.
     pub fn newest(&self) -> &VersionedKey {
         self.0.last().expect("a set is never empty")

@@ -1,0 +1,245 @@
+//! `dashvault keys rotate` and `dashvault keys roll-epoch`: work beside running services, on the same database.
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::CommandError;
+use super::cli::{RollArgs, RotateArgs};
+use super::config::{DataConfig, environment};
+use super::output::{Output, line};
+use super::rooms::{self, NewVault, Rooms};
+use crate::model::OwnerId;
+use crate::vault::rotation::{Failures, Phase, Progress, SystemKey};
+
+/// How often progress is told to a machine.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+
+pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), CommandError> {
+    let system = system_keys(&args);
+    let owners_too = args.all_owners || !args.owner.is_empty();
+    if !(args.root || args.all || owners_too || !system.is_empty()) {
+        return Err(CommandError::Refused(
+            "nothing to rotate: name --root, --owner, --all-owners, --links, --tokens, --receipts, --index, or --all"
+                .to_owned(),
+        ));
+    }
+    let rooms = open(&DataConfig::read(&args.data, &environment)?).await?;
+    let bar = Shown::new(output);
+    let tell = |progress| bar.show(progress);
+    let mut failures = Vec::new();
+    if args.root || args.all {
+        let done = rooms.vault.rotate_root(&tell).await?;
+        bar.clear();
+        output.tell(
+            &json!({ "rotated": "root", "rewrapped": done.rewrapped, "already": done.already,
+                "failures": told(&done.failures) }),
+            &format!(
+                "A new root key wraps: {} owners' keys got a wrap of it, {} had one. No clip was read or written. The root keys \
+                 before it still unwrap; they go with their epoch (`dashvault keys roll-epoch`). Back the keyring up again.",
+                done.rewrapped, done.already
+            ),
+        );
+        failures.push(done.failures);
+    }
+    if !system.is_empty() {
+        let failed = rooms.vault.rotate_system_keys(&system, &tell).await?;
+        bar.clear();
+        let words: Vec<_> = system.iter().map(|key| key.as_str()).collect();
+        output.tell(
+            &json!({ "rotated": words, "failures": told(&failed) }),
+            &format!(
+                "New keys for {}: they sign in ten seconds, when every node has read them. What the old ones signed stays valid until \
+                 it ends by itself.",
+                words.join(", ")
+            ),
+        );
+        failures.push(failed);
+    }
+    if owners_too {
+        let owners = owners(&rooms, &args).await?;
+        let done = rooms.vault.rotate_owners(&owners, &tell).await?;
+        bar.clear();
+        output.tell(
+            &json!({ "rotated": "owners", "owners": done.owners, "envelopes": done.envelopes,
+                "destroyed": done.destroyed, "failures": told(&done.failures) }),
+            &format!(
+                "{} owners have a new key; {} clips were re-wrapped under it and {} old keys destroyed. No clip was read or written.",
+                done.owners, done.envelopes, done.destroyed
+            ),
+        );
+        failures.push(done.failures);
+    }
+    rooms.catalog.close().await;
+    let left: u64 = failures.iter().map(|found| found.count).sum();
+    if left == 0 {
+        return Ok(());
+    }
+    list(&failures, output);
+    Err(CommandError::Refused(format!(
+        "{left} keys do not open and were left as they are; everything else is rotated"
+    )))
+}
+
+pub(super) async fn roll_epoch(args: RollArgs, output: Output) -> Result<(), CommandError> {
+    let rooms = open(&DataConfig::read(&args.data, &environment)?).await?;
+    let bar = Shown::new(output);
+    let done = rooms.vault.roll_epoch(&|progress| bar.show(progress)).await?;
+    bar.clear();
+    rooms.catalog.close().await;
+    let report = json!({
+        "epoch": done.epoch, "destroyed": done.destroyed, "resumed": done.resumed, "rewrapped": done.rewrapped,
+        "renewed_owners": done.renewed, "resealed_clips": done.envelopes, "verified": done.verified,
+        "failures": told(&done.failures),
+    });
+    if !done.failures.is_empty() {
+        output.tell(&report, "The old root key was not destroyed:");
+        list(std::slice::from_ref(&done.failures), output);
+        return Err(CommandError::Refused(format!(
+            "{} things do not open under epoch {}, and nothing was destroyed: mend or erase them and run this again, it goes on. \
+             Until then old backups still open with the keyring",
+            done.failures.count, done.epoch
+        )));
+    }
+    let destroyed: Vec<_> = done.destroyed.iter().map(u32::to_string).collect();
+    let began = if done.resumed {
+        "went on with a roll that was cut off"
+    } else {
+        "rolled"
+    };
+    output.tell(
+        &report,
+        &format!(
+            "The root epoch is {} ({began}). {} owners' keys were re-wrapped, {} owners who had erased clips got new keys, {} keys \
+             were opened under the new root key alone; then the root keys of epoch {} were destroyed.\n\
+             Worthless from now on: every backup of database, key plane and keyring from before this moment. Make new ones now \
+             (`dashvault keys backup`), and destroy the old keyring backups: with one of them, old backups of the database \
+             would open again.",
+            done.epoch,
+            done.rewrapped,
+            done.renewed,
+            done.verified,
+            destroyed.join(", ")
+        ),
+    );
+    Ok(())
+}
+
+async fn open(config: &DataConfig) -> Result<Rooms, CommandError> {
+    Ok(rooms::open(config, NewVault::Refuse).await?)
+}
+
+fn system_keys(args: &RotateArgs) -> Vec<SystemKey> {
+    let asked = [
+        (args.links, SystemKey::Links),
+        (args.tokens, SystemKey::Tokens),
+        (args.receipts, SystemKey::Receipts),
+        (args.index, SystemKey::Index),
+    ];
+    asked
+        .into_iter()
+        .filter_map(|(asked, key)| (asked || args.all).then_some(key))
+        .collect()
+}
+
+async fn owners(rooms: &Rooms, args: &RotateArgs) -> Result<Vec<OwnerId>, CommandError> {
+    if args.all_owners {
+        return Ok(rooms.vault.living_owners().await?);
+    }
+    let mut owners = Vec::with_capacity(args.owner.len());
+    for named in &args.owner {
+        let owner = match named.parse() {
+            Ok(id) => Some(id),
+            Err(_) => rooms.access.find_owner(named).await?,
+        };
+        owners.push(owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {named}")))?);
+    }
+    Ok(owners)
+}
+
+fn told(failures: &Failures) -> Value {
+    json!({ "count": failures.count, "named": failures.named })
+}
+
+fn list(failures: &[Failures], output: Output) {
+    // Machines have them in the report.
+    if output.json {
+        return;
+    }
+    for found in failures {
+        for name in &found.named {
+            line(&format!("  {name}"));
+        }
+        let more = found.count - found.named.len() as u64;
+        if more > 0 {
+            line(&format!("  and {more} more"));
+        }
+    }
+}
+
+/// A bar for people at a terminal, lines of JSON for machines.
+struct Shown {
+    output: Output,
+    bar: ProgressBar,
+    last: Mutex<Option<(Phase, Instant)>>,
+}
+
+impl Shown {
+    fn new(output: Output) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !output.json;
+        let target = if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:30.dim} [{wide_bar:.cyan/blue}] {pos}/{len} {per_sec} {eta}")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self {
+            output,
+            bar,
+            last: Mutex::new(None),
+        }
+    }
+
+    fn show(&self, progress: Progress) {
+        self.bar.set_message(words(progress.phase));
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+        if !self.output.json {
+            return;
+        }
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = progress.done >= progress.total
+            || last.is_none_or(|(phase, at)| phase != progress.phase || at.elapsed() >= TELL_EVERY);
+        if due {
+            *last = Some((progress.phase, Instant::now()));
+            line(
+                &json!({ "phase": progress.phase.as_str(), "done": progress.done, "total": progress.total })
+                    .to_string(),
+            );
+        }
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+        self.bar.reset();
+    }
+}
+
+fn words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Rewrap => "re-wrapping owners' keys",
+        Phase::Reindex => "new e-mail indexes",
+        Phase::Renew => "new keys for owners",
+        Phase::Reseal => "re-wrapping clips' keys",
+        Phase::Destroy => "destroying old keys",
+        Phase::Verify => "opening every key",
+    }
+}

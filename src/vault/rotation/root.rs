@@ -1,0 +1,255 @@
+//! Every KEK record under the newest root key: the KEK is unwrapped, wrapped anew, and the record sealed as its next revision.
+
+use std::time::{Duration, Instant};
+
+use dashvault_keys::kek::{self, KekError, KekHead, SealedKek};
+use dashvault_keys::provider::RootKey;
+
+use super::super::custody::from_kek;
+use super::super::{Vault, VaultError, run_blocking};
+use super::{BATCH, Failures, MAX_WALKS, Phase, Progress, Tell};
+use crate::catalog::KekRow;
+use crate::model::TenantId;
+
+/// A mirror pack is read whole; KEK records have one or two KiB, so it rarely cuts a batch.
+const PACK_BYTES: usize = 8 << 20;
+/// How often a step is tried that others get in the way of.
+const TRIES: usize = 10;
+
+/// What was re-wrapped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// KEK records that got a new wrap.
+    pub rewrapped: u64,
+    /// Those that had one already.
+    pub already: u64,
+    /// What does not open and was left as it is.
+    pub failures: Failures,
+    /// How long the key plane took, of the whole.
+    pub mirror_time: Duration,
+}
+
+/// A record with its new wrap, and the revision that it replaces.
+struct Change {
+    row: KekRow,
+    before: u32,
+}
+
+/// What became of the records of a batch.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    already: u64,
+    failed: Vec<(KekRow, KekError)>,
+}
+
+impl Vault {
+    /// Adds a root key in the same epoch and re-wraps everything under it: the system record last, so that a run that was cut
+    /// off is told by it and goes on without another key.
+    pub async fn rotate_root(&self, tell: Tell<'_>) -> Result<Rewrapped, VaultError> {
+        self.refresh_system().await?;
+        if self.root_epoch().await? != self.system().epoch {
+            return Err(unfinished_roll());
+        }
+        let root = self.inner.root.clone();
+        if self.system_wrap_is_newest().await? {
+            run_blocking(move || root.add_version()).await.map_err(root_says)?;
+        }
+        let done = self.rewrap_keks(tell).await?;
+        self.replace_system(|_, _| Ok(())).await?;
+        Ok(done)
+    }
+
+    /// Walks over the KEK records until a walk finds every one under the newest root key, or not to be opened.
+    pub async fn rewrap_keks(&self, tell: Tell<'_>) -> Result<Rewrapped, VaultError> {
+        let mut report = Rewrapped::default();
+        for _ in 0..MAX_WALKS {
+            let before = report.rewrapped;
+            report.already = 0;
+            report.failures = Failures::default();
+            let lost = self.rewrap_walk(tell, &mut report).await?;
+            if report.rewrapped == before && lost == 0 {
+                return Ok(report);
+            }
+        }
+        Err(VaultError::Superseded)
+    }
+
+    /// One walk; how many records somebody else changed first.
+    async fn rewrap_walk(&self, tell: Tell<'_>, report: &mut Rewrapped) -> Result<u64, VaultError> {
+        let (tenant, catalog) = (self.tenant(), &self.inner.catalog);
+        let total = catalog.count_keks(tenant).await?;
+        let (mut after, mut seen, mut lost) = (None, 0, 0);
+        loop {
+            let rows = catalog.keks_after(tenant, after, BATCH).await?;
+            let Some(last) = rows.last() else { return Ok(lost) };
+            after = Some(last.id);
+            seen += rows.len() as u64;
+            let root = self.inner.root.clone();
+            let batch = run_blocking(move || rewrap(tenant, root.as_ref(), rows)).await?;
+            report.already += batch.already;
+            for (row, error) in &batch.failed {
+                report.failures.kek(row.id, row.owner, error);
+            }
+            for pack in packs(batch.changes) {
+                let asked = pack.len() as u64;
+                let stored = self.store_rewrapped(pack, report).await?;
+                report.rewrapped += stored;
+                lost += asked - stored;
+            }
+            tell(Progress {
+                phase: Phase::Rewrap,
+                done: seen.min(total),
+                total,
+            });
+        }
+    }
+
+    /// Mirrors a pack and puts it into the rows; how many of its records were still what they were.
+    async fn store_rewrapped(&self, mut pack: Vec<Change>, report: &mut Rewrapped) -> Result<u64, VaultError> {
+        let rows: Vec<_> = pack.iter().map(|change| change.row.clone()).collect();
+        let began = Instant::now();
+        let mut mirrored = self.mirror_keks(&rows).await?;
+        report.mirror_time += began.elapsed();
+        let mut tx = self.inner.catalog.begin().await?;
+        let mut stored = 0;
+        for change in pack.drain(..) {
+            if tx.replace_kek(&change.row, change.before).await? {
+                stored += 1;
+            } else {
+                mirrored.give_up(change.row.id.as_bytes());
+            }
+        }
+        let began = Instant::now();
+        match self.record_mirror(&mut tx, &mirrored).await {
+            Ok(()) => {}
+            // Somebody mirrored a newer revision of one of them and has not told the row yet, or the sweep took the pack.
+            Err(VaultError::Superseded | VaultError::LeaseLost { .. }) => return Ok(0),
+            Err(error) => return Err(error),
+        }
+        report.mirror_time += began.elapsed();
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    pub(super) async fn root_epoch(&self) -> Result<u32, VaultError> {
+        let root = self.inner.root.clone();
+        run_blocking(move || root.epoch()).await.map_err(root_says)
+    }
+
+    async fn system_wrap_is_newest(&self) -> Result<bool, VaultError> {
+        let (root, system) = (self.inner.root.clone(), self.system());
+        let state = run_blocking(move || root.state()).await.map_err(root_says)?;
+        Ok(system.wrap_reference() == Some(state.reference))
+    }
+
+    /// Changes the system record and puts it in the place of the one it was read from; begins anew when another process was
+    /// faster. What `change` gets is the record and the time.
+    pub(super) async fn replace_system(
+        &self,
+        change: impl Fn(&mut dashvault_keys::system::SystemRecord, i64) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        for _ in 0..TRIES {
+            let held = self.newest_system_row().await?;
+            let mut record = self.open_system_row(&held).await?;
+            let now = self.now();
+            record.forget_ended(now);
+            change(&mut record, now)?;
+            let next = self.seal_system(record, held.revision).await?;
+            if next.epoch != held.epoch {
+                return Err(unfinished_roll());
+            }
+            let mirrored = self.mirror_system(&next).await?;
+            let mut tx = self.inner.catalog.begin().await?;
+            if !tx.replace_system_record(self.tenant(), &next, held.revision).await? {
+                continue;
+            }
+            match self.record_mirror(&mut tx, &mirrored).await {
+                Err(VaultError::Superseded | VaultError::LeaseLost { .. }) => continue,
+                other => other?,
+            }
+            tx.commit().await?;
+            self.refresh_system().await?;
+            return Ok(());
+        }
+        Err(VaultError::Superseded)
+    }
+}
+
+fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: Vec<KekRow>) -> Result<Batch, VaultError> {
+    let newest = root.state().map_err(root_says)?;
+    let mut batch = Batch::default();
+    for row in rows {
+        match rewrap_one(tenant, root, &row, &newest.reference) {
+            Ok(Some(change)) => batch.changes.push(change),
+            Ok(None) => batch.already += 1,
+            Err(KekError::Provider(error)) if error.is_passing() => {
+                return Err(from_kek(KekError::Provider(error)));
+            }
+            Err(error) => batch.failed.push((row, error)),
+        }
+    }
+    Ok(batch)
+}
+
+fn rewrap_one(tenant: TenantId, root: &dyn RootKey, row: &KekRow, newest: &str) -> Result<Option<Change>, KekError> {
+    let sys = tenant.as_bytes();
+    let sealed = SealedKek::parse(&row.record)?;
+    let head = sealed.head();
+    let stands = head.id == *row.id.as_bytes() && head.version == row.version && head.revision == row.revision;
+    if !stands || row.revision < row.least_revision {
+        return Err(KekError::Refused);
+    }
+    if sealed.wraps().iter().all(|wrap| wrap.reference == newest) {
+        return Ok(None);
+    }
+    let kek = sealed.unwrap(sys, root)?;
+    let profile = sealed.open_profile(sys, &kek)?;
+    if profile.owner != *row.owner.as_bytes() {
+        return Err(KekError::Refused);
+    }
+    let head = KekHead {
+        revision: row.revision.saturating_add(1),
+        ..head
+    };
+    let wrap = kek::wrap(sys, root, head.id, head.version, &kek)?;
+    let row = KekRow {
+        epoch: wrap.epoch,
+        revision: head.revision,
+        record: kek::seal(sys, &head, &kek, &[wrap], &profile)?,
+        ..row.clone()
+    };
+    Ok(Some(Change {
+        before: head.revision - 1,
+        row,
+    }))
+}
+
+fn packs(changes: Vec<Change>) -> Vec<Vec<Change>> {
+    let (mut packs, mut bytes) = (Vec::new(), PACK_BYTES);
+    for change in changes {
+        bytes += change.row.record.len();
+        if bytes > PACK_BYTES {
+            packs.push(Vec::new());
+            bytes = change.row.record.len();
+        }
+        if let Some(pack) = packs.last_mut() {
+            pack.push(change);
+        }
+    }
+    packs
+}
+
+pub(super) fn root_says(error: dashvault_keys::provider::ProviderError) -> VaultError {
+    match error {
+        dashvault_keys::provider::ProviderError::NotChanged(why) => VaultError::Keyring { reason: why },
+        other => from_kek(KekError::Provider(other)),
+    }
+}
+
+fn unfinished_roll() -> VaultError {
+    VaultError::Keyring {
+        reason: "a roll of the root epoch has begun and not ended: run `dashvault keys roll-epoch` first, it goes on"
+            .to_owned(),
+    }
+}
