@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod beside;
+mod erasure;
 mod frozen;
 mod outage;
 mod power_cut;
