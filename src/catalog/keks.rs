@@ -204,8 +204,7 @@ impl Tx {
         Ok(destroyed)
     }
 
-    /// Replaces a key's record if it has the revision `before` still.
-    /// [`CatalogError::Superseded`] when its root epoch has passed.
+    /// Replaces a key's record if it has the revision `before` still; [`CatalogError::Superseded`] when its root epoch has passed.
     pub async fn replace_kek(&mut self, kek: &KekRow, before: u32) -> Result<bool, CatalogError> {
         let tenant = sqlx::query("SELECT tenant_id FROM keks WHERE id = $1")
             .bind(kek.id.as_bytes().to_vec())
@@ -214,6 +213,11 @@ impl Tx {
         let Some(tenant) = tenant else { return Ok(false) };
         let tenant = Row::new("keks", &tenant).id("tenant_id")?;
         self.hold_epoch(tenant, kek.epoch).await?;
+        self.rewrap_kek(kek, before).await
+    }
+
+    /// As [`Self::replace_kek`], in a transaction that holds the epoch already ([`Tx::hold_epoch`]): for many at once.
+    pub async fn rewrap_kek(&mut self, kek: &KekRow, before: u32) -> Result<bool, CatalogError> {
         let done = sqlx::query(
             "UPDATE keks SET epoch = $1, record = $2, revision = $3 WHERE id = $4 AND revision = $5 AND owner_id = $6",
         )

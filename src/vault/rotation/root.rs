@@ -8,7 +8,7 @@ use dashvault_keys::provider::RootKey;
 use super::super::custody::from_kek;
 use super::super::{Vault, VaultError, run_blocking};
 use super::{BATCH, Failures, MAX_WALKS, Phase, Progress, Tell};
-use crate::catalog::KekRow;
+use crate::catalog::{CatalogError, KekRow};
 use crate::model::TenantId;
 
 /// A mirror pack is read whole; KEK records have one or two KiB, so it rarely cuts a batch.
@@ -112,9 +112,15 @@ impl Vault {
         let mut mirrored = self.mirror_keks(&rows).await?;
         report.mirror_time += began.elapsed();
         let mut tx = self.inner.catalog.begin().await?;
+        let epoch = rows.iter().map(|row| row.epoch).min().unwrap_or_default();
+        match tx.hold_epoch(self.tenant(), epoch).await {
+            // Another command rolls: what was wrapped here is wrapped again under its key.
+            Err(CatalogError::Superseded) => return Ok(0),
+            other => other?,
+        }
         let mut stored = 0;
         for change in pack.drain(..) {
-            if tx.replace_kek(&change.row, change.before).await? {
+            if tx.rewrap_kek(&change.row, change.before).await? {
                 stored += 1;
             } else {
                 mirrored.give_up(change.row.id.as_bytes());
