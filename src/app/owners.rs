@@ -16,6 +16,8 @@ use crate::model::ErasureId;
 
 /// A clip of a few objects is erased in less.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// An hour: then no vault is running, or a clip is held.
+const MOST_LOOKS: u32 = 7_200;
 /// Where a vault is reached of which nothing is known.
 const USUAL_URL: &str = "http://127.0.0.1:8080";
 
@@ -106,7 +108,7 @@ fn base_url(config: &DataConfig) -> String {
 
 /// Prints the receipt of an erasure as soon as a running vault has signed it.
 async fn tell_receipt(rooms: &Rooms, erasure: ErasureId, output: &Output) -> Result<(), CommandError> {
-    loop {
+    for _ in 0..MOST_LOOKS {
         let row = rooms.catalog.erasure(erasure).await?;
         if let Some((receipt, done_at)) = row.and_then(|row| Some((row.receipt?, row.done_at?))) {
             output.tell(
@@ -117,6 +119,11 @@ async fn tell_receipt(rooms: &Rooms, erasure: ErasureId, output: &Output) -> Res
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
+    Err(CommandError::Refused(
+        "not everything is erased after an hour; nothing has to be done again: start a vault if none is running, and ask for \
+         the receipt later"
+            .to_owned(),
+    ))
 }
 
 fn unknown(error: AccessError, email: &str) -> CommandError {

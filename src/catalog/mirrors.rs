@@ -207,6 +207,40 @@ impl Catalog {
             .collect()
     }
 
+    /// Objects that hold a newest record, and what they hold, in the order of their ids, after `after`.
+    pub async fn mirror_objects(
+        &self,
+        after: Option<ObjectId>,
+        limit: u32,
+    ) -> Result<Vec<(ObjectId, MirrorSubject)>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT object_id, kind FROM mirrors WHERE object_id > $1 AND state = 'newest' \
+             ORDER BY object_id LIMIT $2",
+        )
+        .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let rows = rows.iter().map(|row| Row::new("mirrors", row));
+        rows.map(|row| Ok((row.id("object_id")?, row.state("kind")?))).collect()
+    }
+
+    /// What is erased and has no tombstone in the key plane; in the order of the subjects, after `after`.
+    pub async fn unmirrored_tombstones(
+        &self,
+        after: Option<[u8; 16]>,
+        limit: u32,
+    ) -> Result<Vec<[u8; 16]>, CatalogError> {
+        self.unmirrored(
+            "SELECT subject_id AS id FROM erasures WHERE subject_id > $1 AND NOT EXISTS (SELECT 1 FROM mirrors m \
+             WHERE m.subject_id = erasures.subject_id AND m.kind = 'tombstone' AND m.state = 'newest') \
+             ORDER BY subject_id LIMIT $2",
+            after,
+            limit,
+        )
+        .await
+    }
+
     /// Clips whose envelope has no mirror: those of a database older than the mirror.
     /// At most `limit`, in the order of their ids, after `after`.
     pub async fn unmirrored_clips(&self, after: Option<[u8; 16]>, limit: u32) -> Result<Vec<[u8; 16]>, CatalogError> {
@@ -350,6 +384,15 @@ impl Tx {
         .execute(self.connection())
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Forgets an object that is lost, with every record in it.
+    pub async fn forget_mirror_object(&mut self, object: ObjectId) -> Result<u64, CatalogError> {
+        let done = sqlx::query("DELETE FROM mirrors WHERE object_id = $1")
+            .bind(object.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(done.rows_affected())
     }
 
     /// Forgets the old records of an object whose bytes are gone from the key plane.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use dashvault_keys::envelope::{Manifest, SealedEnvelope};
 
+use super::mirror::Entry;
 use super::records::{ClipDetails, ClipSummary};
 use super::{Holder, Vault, VaultError};
 use crate::catalog::{ClipRow, KekRow, MirrorSubject, MirrorTotals};
@@ -67,6 +68,7 @@ impl Vault {
             return Ok(0);
         }
         let mut done = self.mirror_missing_system().await?;
+        done += self.mirror_missing_tombstones().await?;
         done += self.mirror_missing_keks().await?;
         done += self.mirror_missing_envelopes().await?;
         if done >= A_STEP {
@@ -98,6 +100,34 @@ impl Vault {
             Err(error) => return Err(error),
         }
         Ok(1)
+    }
+
+    /// Tombstones that somebody took out of the key plane; their rows hold them too.
+    async fn mirror_missing_tombstones(&self) -> Result<u64, VaultError> {
+        let (mut done, mut after) = (0, None);
+        loop {
+            let subjects = self.inner.catalog.unmirrored_tombstones(after, BATCH).await?;
+            let Some(last) = subjects.last() else { return Ok(done) };
+            after = Some(*last);
+            let mut stones = Vec::with_capacity(subjects.len());
+            for subject in subjects {
+                if let Some(bytes) = self.inner.catalog.tombstone(&subject).await? {
+                    stones.push((subject, bytes));
+                }
+            }
+            let entries = stones.iter().map(|(subject, bytes)| Entry {
+                subject: *subject,
+                revision: 1,
+                bytes,
+            });
+            let mirrored = self
+                .write_mirror(MirrorSubject::Tombstone, Holder::nobody(), entries.collect())
+                .await?;
+            let mut tx = self.inner.catalog.begin().await?;
+            self.record_mirror(&mut tx, &mirrored).await?;
+            tx.commit().await?;
+            done += stones.len() as u64;
+        }
     }
 
     async fn mirror_missing_keks(&self) -> Result<u64, VaultError> {

@@ -1,7 +1,7 @@
 //! The catalogue held against the key plane: an older database is noticed, and nothing is removed for being unknown.
 
 use dashvault::catalog::{ErasureKind, MirrorSubject};
-use dashvault::model::ObjectId;
+use dashvault::model::{ClipId, ObjectId};
 use dashvault::vault::KeyPlaneSwept;
 use dashvault_keys::mirror::{self, MirrorKind};
 
@@ -61,6 +61,59 @@ async fn an_older_database_is_noticed_and_the_newer_keys_stay_in_the_key_plane()
         .await
         .unwrap();
     assert_eq!(newest.unwrap().revision, 3);
+}
+
+#[tokio::test]
+async fn an_older_database_takes_up_packs_that_were_written_since() {
+    let room = Room::new().await;
+    let mut owners = Vec::new();
+    for n in 0..20 {
+        owners.push(room.owner(&format!("owner{n}")).await);
+    }
+    room.catalog.checkpoint().await.unwrap();
+    let database = room.scratch.path().join("catalogue/vault.db");
+    let older = std::fs::read(&database).unwrap();
+    while room.vault.sweep_key_plane().await.unwrap() != KeyPlaneSwept::default() {}
+    let room = room
+        .restart_after(|| {
+            for end in ["-wal", "-shm"] {
+                std::fs::remove_file(format!("{}{end}", database.display())).ok();
+            }
+            std::fs::write(&database, &older).unwrap();
+        })
+        .await;
+    let compared = room.vault.compare_with_key_plane().await.unwrap();
+    assert_eq!((compared.unknown, compared.ahead, compared.lost), (1, 0, 0));
+    while room.vault.sweep_key_plane().await.unwrap() != KeyPlaneSwept::default() {}
+    let packs = room.mirrored(MirrorKind::Keks).await;
+    assert_eq!(packs.iter().map(Vec::len).collect::<Vec<_>>(), [20]);
+    let state = room.vault.mirror_state().await.unwrap();
+    assert_eq!((state.missing(), state.ahead(), state.keks.objects), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn what_somebody_took_out_of_the_key_plane_is_written_again() {
+    let room = Room::new().await;
+    let owner = room.owner("anna").await;
+    room.ready_clip(&room.keys(owner).await).await;
+    let buried = room.vault.bury_clip(owner, ClipId::random()).await.unwrap().unwrap();
+    let mut tx = room.catalog.begin().await.unwrap();
+    room.vault.record_burial(&mut tx, &buried).await.unwrap();
+    tx.commit().await.unwrap();
+    for name in room.keyplane.names().await {
+        room.keyplane.remove(&name).await;
+    }
+    assert_eq!(room.vault.compare_with_key_plane().await.unwrap().lost, 4);
+    assert_eq!(room.vault.mirror_missing().await.unwrap(), 4);
+    let mut kinds: Vec<_> = room
+        .key_plane()
+        .await
+        .into_iter()
+        .map(|(kind, _)| format!("{kind:?}"))
+        .collect();
+    kinds.sort();
+    assert_eq!(kinds, ["Envelope", "Keks", "System", "Tombstones"]);
+    assert_eq!(room.vault.mirror_state().await.unwrap().missing(), 0);
 }
 
 #[tokio::test]
