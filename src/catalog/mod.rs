@@ -3,6 +3,7 @@
 //! Reads are methods of [`Catalog`]; writes are methods of [`Tx`], so that a room composes what belongs together into
 //! one transaction. Each table has a file of its own.
 
+mod clip_keys;
 mod clips;
 mod connect;
 mod credentials;
