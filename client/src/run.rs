@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashvault_keys::receipt;
+use dashvault_keys::system::{ReceiptKey, trusted_from};
 use data_encoding::BASE64;
+use data_encoding::BASE64URL_NOPAD;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
 use serde::Deserialize;
@@ -53,6 +55,19 @@ enum Setback {
     Lost(ClientError),
     /// Trying again would not help.
     Final(ClientError),
+}
+
+#[derive(Deserialize)]
+struct KeysAnswer {
+    keys: Vec<KeyAnswer>,
+}
+
+#[derive(Deserialize)]
+struct KeyAnswer {
+    version: u32,
+    since_ms: i64,
+    public_key: String,
+    endorsement: String,
 }
 
 #[derive(Deserialize)]
@@ -262,7 +277,7 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
             match self.ask(Method::GET, &target, &[]).await {
                 Ok(answer) if answer.status() == 200 => {
                     let answer: ReceiptAnswer = answer.json().await?;
-                    self.check(&answer.receipt, clip_id)?;
+                    self.check(&answer.receipt, clip_id).await?;
                     self.memory.forget();
                     return Ok(answer.receipt);
                 }
@@ -293,9 +308,17 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     }
 
     /// Checks that a receipt is the vault's word for exactly this file.
-    fn check(&self, text: &str, clip_id: &str) -> Result<(), ClientError> {
+    async fn check(&self, text: &str, clip_id: &str) -> Result<(), ClientError> {
         let wrong = |reason| Err(ClientError::Receipt { reason });
-        let Some(receipt) = receipt::verify(text, self.client.device().vault_public_key()) else {
+        let paired = self.client.device().vault_public_key();
+        let mut receipt = receipt::verify(text, paired);
+        if receipt.is_none() {
+            // The vault may have rotated its key since the pairing: what the old one vouches for is believed, nothing else.
+            let keys = self.receipt_keys().await?;
+            let trusted = trusted_from(paired, &keys);
+            receipt = trusted.iter().find_map(|key| receipt::verify(text, key));
+        }
+        let Some(receipt) = receipt else {
             return wrong("it is not signed by the vault that this vehicle was paired with");
         };
         if Some(receipt.clip) != id_bytes(clip_id) {
@@ -305,6 +328,24 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
             return wrong("it is for other bytes");
         }
         Ok(())
+    }
+
+    async fn receipt_keys(&self) -> Result<Vec<ReceiptKey>, ClientError> {
+        let answer = match self.ask(Method::GET, "/v1/receipt-keys", &[]).await {
+            Ok(answer) if answer.status() == 200 => answer.json::<KeysAnswer>().await?,
+            // A vault that knows no such list has rotated nothing.
+            Ok(_) => return Ok(Vec::new()),
+            Err(Setback::Later(_, error) | Setback::Lost(error) | Setback::Final(error)) => return Err(error),
+        };
+        let keys = answer.keys.iter().map(|key| {
+            Some(ReceiptKey {
+                version: key.version,
+                since_ms: key.since_ms,
+                public_key: bytes(&key.public_key)?,
+                endorsement: bytes(&key.endorsement)?,
+            })
+        });
+        Ok(keys.collect::<Option<_>>().unwrap_or_default())
     }
 
     /// A request without a body of bytes; signed once more by the vault's clock when the token is refused.
@@ -325,6 +366,10 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
         }
         Ok(answer)
     }
+}
+
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 fn unreachable(error: reqwest::Error) -> Setback {

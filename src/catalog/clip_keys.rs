@@ -1,9 +1,34 @@
 //! Clips' wrapped keys: written anew, held, destroyed.
 
-use super::clips::RAISE;
+use super::clips::{COLUMNS, ClipRow, RAISE, clip_row};
 use super::row::Row;
-use super::{CatalogError, Tx};
+use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, OwnerId, UnixMs};
+
+impl Catalog {
+    /// At most `limit` clips of an owner whose envelope is sealed under an older key than `version`, in the order of their
+    /// ids, after `after`.
+    pub async fn clips_under_older_keks(
+        &self,
+        owner: OwnerId,
+        version: u32,
+        after: Option<ClipId>,
+        limit: u32,
+    ) -> Result<Vec<ClipRow>, CatalogError> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM clips WHERE owner_id = $1 AND envelope IS NOT NULL AND kek_version < $2 AND id > $3 \
+             ORDER BY id LIMIT $4"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(owner.as_bytes().to_vec())
+            .bind(i64::from(version))
+            .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(clip_row).collect()
+    }
+}
 
 impl Tx {
     /// Puts an envelope under a newer key of the owner into a clip's row, with the index that the key makes, if the row holds

@@ -13,7 +13,7 @@ use crate::model::{ClipId, ClipState, DeviceId, OwnerId, TenantId, UnixMs};
 /// Ids of one request; SQLite takes 32,766 parameters, and a page of clips needs far fewer.
 pub const MAX_CLIP_IDS: usize = 1_000;
 
-const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, state_before, progress, incomplete, error_code, \
+pub(super) const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, state_before, progress, incomplete, error_code, \
      kek_version, envelope, sealed_summary, sealed_details, sha256_index, held, created_at, updated_at, mark, trashed_at, \
      erase_at, coalesce((SELECT m.revision FROM mirrors m WHERE m.subject_id = clips.id AND m.kind = 'envelope' \
      AND m.state = 'newest'), 0) AS least_revision";
@@ -198,29 +198,6 @@ impl Catalog {
             count: row.int("clips")?,
             sum: row.int("total")?,
         })
-    }
-
-    /// At most `limit` clips of an owner whose envelope is sealed under an older key than `version`, in the order of their
-    /// ids, after `after`.
-    pub async fn clips_under_older_keks(
-        &self,
-        owner: OwnerId,
-        version: u32,
-        after: Option<ClipId>,
-        limit: u32,
-    ) -> Result<Vec<ClipRow>, CatalogError> {
-        let text = format!(
-            "SELECT {COLUMNS} FROM clips WHERE owner_id = $1 AND envelope IS NOT NULL AND kek_version < $2 AND id > $3 \
-             ORDER BY id LIMIT $4"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
-            .bind(owner.as_bytes().to_vec())
-            .bind(i64::from(version))
-            .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
-            .bind(i64::from(limit))
-            .fetch_all(self.readers())
-            .await?;
-        rows.iter().map(clip_row).collect()
     }
 
     /// How much an owner keeps.
@@ -475,7 +452,7 @@ fn words(states: &[ClipState]) -> String {
     words
 }
 
-fn clip_row(row: &AnyRow) -> Result<ClipRow, CatalogError> {
+pub(super) fn clip_row(row: &AnyRow) -> Result<ClipRow, CatalogError> {
     let row = Row::new("clips", row);
     Ok(ClipRow {
         id: row.id("id")?,

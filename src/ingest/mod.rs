@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use error::IngestError;
-pub use status::{ReceiptState, Swept, UploadStatus};
+pub use status::{ReceiptKey, ReceiptState, Swept, UploadStatus};
 
 use crate::access::Principal;
 use crate::audit::Audit;
@@ -191,7 +191,20 @@ impl Ingest {
         self.end(who, id).await
     }
 
-    /// The receipt of a finished upload: the same each time it is asked for.
+    /// Every key that receipts were ever signed with, the newest last: each was endorsed by the one before it, so that a
+    /// vehicle follows from the one it was paired with.
+    pub fn receipt_keys(&self) -> Vec<ReceiptKey> {
+        let keys = self.inner.vault.receipt_keys();
+        let keys = keys.iter().map(|key| ReceiptKey {
+            version: key.version,
+            since: key.since_ms,
+            public_key: key.public_key,
+            endorsement: key.endorsement,
+        });
+        keys.collect()
+    }
+
+    /// The receipt of a finished upload: the same word each time it is asked for, signed by the key that signs then.
     ///
     /// # Errors
     /// [`IngestError::Gone`] once the clip is erased.

@@ -43,3 +43,16 @@ pub struct Swept {
     /// Tombstones removed.
     pub tombstones: u64,
 }
+
+/// A key that receipts are, or were, signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptKey {
+    /// Counts up from 1.
+    pub version: u32,
+    /// Signs from then on; unix milliseconds.
+    pub since: i64,
+    /// Ed25519.
+    pub public_key: [u8; 32],
+    /// The signature of the key before over version, time and public key; zeros for the first.
+    pub endorsement: [u8; 64],
+}

@@ -82,6 +82,7 @@ fn copy(from: &Path, to: &Path) {
 async fn everything_is_rotated_and_rolled_beside_a_running_service() {
     let mut vault = Vault::setup().start();
     let (anna, clip) = a_clip(&vault, "anna@example.org").await;
+    let first_car = vault.pair(&anna, "first car").await;
     let (bert, lost) = a_clip(&vault, "bert@example.org").await;
     let plain = std::fs::read(road_clip()).expect("the clip");
     let bucket = objects(&vault.data().join("objects"));
@@ -122,6 +123,10 @@ async fn everything_is_rotated_and_rolled_beside_a_running_service() {
     tokio::join!(reading, rotating);
     assert!(reads.load(Ordering::SeqCst) > 3, "reads went on");
     assert_eq!(objects(&vault.data().join("objects")), bucket, "no object was touched");
+    // A vehicle that was paired before the receipts' key was rotated believes the new key by the old one's word.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let first = vault.upload(&first_car, &road_clip());
+    assert!(first["receipt"].as_str().is_some(), "{first}");
     // Uploads go on under the new keys, without a restart.
     let device = vault.pair(&anna, "second car").await;
     let told = vault.upload(&device, &road_clip());

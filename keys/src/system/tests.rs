@@ -13,7 +13,10 @@ fn sets(record: &SystemRecord) -> [&KeySet; 4] {
     [&record.index, &record.token, &record.link, &record.receipt]
 }
 
-fn versions(record: &SystemRecord) -> Vec<Vec<(u32, i64, Option<i64>, [u8; 32])>> {
+/// Version, since, until, key.
+type Told = (u32, i64, Option<i64>, [u8; 32]);
+
+fn versions(record: &SystemRecord) -> Vec<Vec<Told>> {
     let told = |set: &&KeySet| {
         let mut all: Vec<_> = set.verifying(i64::MIN).collect();
         all.reverse();
@@ -86,7 +89,7 @@ fn receipt_keys_follow_from_the_first_one_and_nobody_slips_one_in() {
     assert_eq!(trusted_from(&all[1], &record.receipt_keys), all[1..]);
     let mut forged = record.receipt_keys.clone();
     let other = Secret32::make_random();
-    forged[2] = ReceiptKey::endorsed(&other, 20, &KeySet::first(other.duplicate()).newest());
+    forged[2] = ReceiptKey::endorsed(&other, 20, KeySet::first(other.duplicate()).newest());
     forged[2].version = 3;
     assert_eq!(trusted_from(&first, &forged), all[..2]);
 }

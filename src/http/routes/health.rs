@@ -100,7 +100,7 @@ pub(in crate::http) fn openapi_document() -> Document {
             session::sign_in, session::sign_out,
             devices::make_pairing_code, devices::pair, devices::list, devices::get, devices::rename, devices::revoke,
             uploads::options, uploads::options_of_one, uploads::create, uploads::status, uploads::append, uploads::terminate,
-            uploads::receipt,
+            uploads::receipt, uploads::receipt_keys,
             clips::list, clips::get, clips::delete, clips::erasure, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,
             links::make, links::list, links::revoke, links::redeem,
             shared::get, shared::poster, shared::rendition, shared::hls,

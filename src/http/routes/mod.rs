@@ -79,6 +79,7 @@ routes! {
     PATCH   "/v1/uploads/{id}"                      Uploader uploads::append;
     DELETE  "/v1/uploads/{id}"                      Uploader uploads::terminate;
     GET     "/v1/uploads/{id}/receipt"              Uploader uploads::receipt;
+    GET     "/v1/receipt-keys"                      Anybody  uploads::receipt_keys;
     GET     "/v1/clips"                             Owner    clips::list;
     GET     "/v1/clips/{id}"                        Owner    clips::get;
     DELETE  "/v1/clips/{id}"                        Owner    clips::delete;

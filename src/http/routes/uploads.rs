@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -37,6 +38,25 @@ pub(in crate::http) enum ReceiptBody {
         /// `pending`.
         state: &'static str,
     },
+}
+
+/// Every receipt key.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ReceiptKeysBody {
+    keys: Vec<ReceiptKeyBody>,
+}
+
+/// A receipt key.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ReceiptKeyBody {
+    /// Counts up from 1.
+    version: u32,
+    /// Signs from then on; unix milliseconds.
+    since_ms: i64,
+    /// Ed25519, base64url.
+    public_key: String,
+    /// The signature of the key before, base64url; zeros for the first.
+    endorsement: String,
 }
 
 /// What this server speaks.
@@ -198,6 +218,22 @@ pub(in crate::http) async fn receipt(
             .json(ReceiptBody::Pending { state: "pending" })),
         ReceiptState::Refused(reason) => Err(Problem::no_receipt().with("reason", reason)),
     }
+}
+
+/// The keys that receipts were ever signed with, the newest last. Each is endorsed by the one before it, so that a vehicle
+/// follows from the key of its pairing, however it came by this list.
+#[utoipa::path(
+    get, path = "/v1/receipt-keys", tag = "uploads", responses((status = 200, body = ReceiptKeysBody))
+)]
+pub(in crate::http) async fn receipt_keys(face: web::Data<Face>) -> HttpResponse {
+    let keys = face.rooms.ingest.receipt_keys();
+    let keys = keys.iter().map(|key| ReceiptKeyBody {
+        version: key.version,
+        since_ms: key.since,
+        public_key: BASE64URL_NOPAD.encode(&key.public_key),
+        endorsement: BASE64URL_NOPAD.encode(&key.endorsement),
+    });
+    HttpResponse::Ok().json(ReceiptKeysBody { keys: keys.collect() })
 }
 
 async fn create_upload(
