@@ -6,15 +6,17 @@
 use std::sync::atomic::Ordering;
 
 use dashvault_keys::envelope::{Manifest, SealedEnvelope};
+use dashvault_keys::mirror::MAX_RECORDS;
 
+use super::key_plane::PACK_BYTES;
 use super::mirror::Entry;
 use super::records::{ClipDetails, ClipSummary};
 use super::{Holder, Vault, VaultError};
 use crate::catalog::{ClipRow, KekRow, MirrorSubject, MirrorTotals};
 use crate::model::{ClipId, KekId};
 
-/// Records listed at once, and KEK records in one pack.
-const BATCH: u32 = 200;
+/// Records listed at once, and KEK records in one pack: as many as it may hold.
+const BATCH: u32 = MAX_RECORDS as u32;
 /// Records of one step: a minute's work at most, so that the sweep comes back to what else it has to do.
 const A_STEP: u64 = 5_000;
 /// Between two lines of progress.
@@ -142,7 +144,12 @@ impl Vault {
                     changes.push(self.mirrored_anew(row).await?);
                 }
             }
-            done += self.mirror_kek_changes(&changes).await?;
+            let mut rest = changes.as_slice();
+            while !rest.is_empty() {
+                let (pack, later) = rest.split_at(fitting(rest));
+                done += self.mirror_kek_changes(pack).await?;
+                rest = later;
+            }
             tell(done, "KEK records");
             if done >= A_STEP {
                 return Ok(done);
@@ -171,9 +178,6 @@ impl Vault {
     }
 
     async fn mirror_kek_changes(&self, changes: &[(KekRow, u32)]) -> Result<u64, VaultError> {
-        if changes.is_empty() {
-            return Ok(0);
-        }
         let rows: Vec<_> = changes.iter().map(|(row, _)| row.clone()).collect();
         let mut mirrored = self.mirror_keks(&rows).await?;
         let mut done = 0;
@@ -279,6 +283,16 @@ impl Vault {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// How many of the first records fit one pack; at least one.
+fn fitting(changes: &[(KekRow, u32)]) -> usize {
+    let mut bytes = 0;
+    let fit = changes.iter().take_while(|(row, _)| {
+        bytes += row.record.len();
+        bytes <= PACK_BYTES
+    });
+    fit.count().max(1)
 }
 
 fn tell(done: u64, what: &'static str) {

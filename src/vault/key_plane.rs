@@ -18,7 +18,9 @@ const WHOLE_PACK: u32 = MAX_RECORDS as u32 / 2;
 /// Small objects that are worth being written together: each record is then written some ten times in its life.
 const MIN_OBJECTS: usize = 16;
 /// A pack is read whole by whoever rebuilds from it; KEK records have one or two KiB, so a thousand of them fit.
-const PACK_BYTES: usize = 8 << 20;
+pub(super) const PACK_BYTES: usize = 8 << 20;
+/// Packs of a kind that one step writes: ten thousand records, some seconds of work.
+const PACKS_A_STEP: usize = 10;
 /// Objects removed, and packs written anew, in one step; the next sweep goes on.
 const BATCH: u32 = 200;
 /// Times that a pack is written anew while records in it change, before whoever asked has to come back.
@@ -38,7 +40,12 @@ impl Vault {
     pub async fn sweep_key_plane(&self) -> Result<KeyPlaneSwept, VaultError> {
         let mut packed = 0;
         for kind in [MirrorSubject::Kek, MirrorSubject::Tombstone] {
-            packed += self.pack(kind).await?;
+            for _ in 0..PACKS_A_STEP {
+                match self.pack(kind).await? {
+                    0 => break,
+                    records => packed += records,
+                }
+            }
         }
         self.destroy_mirrors_of_destroyed_keks().await?;
         let removed = self.remove_idle().await?;
@@ -89,7 +96,7 @@ impl Vault {
         if objects(&small).len() < MIN_OBJECTS {
             return Ok(0);
         }
-        self.write_together(kind, &small).await
+        self.write_together(kind, &small, MIN_OBJECTS).await
     }
 
     /// Writes the newest records of an object into another one, so that nothing but old ones is left in it.
@@ -100,13 +107,14 @@ impl Vault {
             .filter(|row| row.state == MirrorState::Newest)
             .collect();
         match newest.first().map(|row| row.kind) {
-            Some(kind) => self.write_together(kind, &newest).await,
+            Some(kind) => self.write_together(kind, &newest, 1).await,
             None => Ok(0),
         }
     }
 
-    /// One pack of the rows' records as the catalogue holds them now. A record that changes meanwhile stays where it is.
-    async fn write_together(&self, kind: MirrorSubject, rows: &[MirrorRow]) -> Result<u64, VaultError> {
+    /// One pack of the rows' records as the catalogue holds them now, unless what fits it comes from fewer than `least` objects:
+    /// large records would be written for ever. A record that changes meanwhile stays where it is.
+    async fn write_together(&self, kind: MirrorSubject, rows: &[MirrorRow], least: usize) -> Result<u64, VaultError> {
         let mut records = Vec::with_capacity(rows.len());
         let mut bytes = 0;
         for row in rows {
@@ -119,7 +127,8 @@ impl Vault {
             }
             records.push((*row, record));
         }
-        if records.is_empty() {
+        let from: BTreeSet<_> = records.iter().map(|(row, _)| row.object).collect();
+        if from.len() < least {
             return Ok(0);
         }
         let entries = records.iter().map(|(row, record)| Entry {

@@ -1,9 +1,12 @@
 //! Clips: what moves a clip's state, what the trash keeps, what an erasure leaves, and how a change shows.
 
-use dashvault::catalog::{Catalog, CatalogError, ClipPublication, ClipRow, ClipTotals, NewClip, NewOwner, ObjectRow};
+use dashvault::catalog::{
+    Catalog, CatalogError, ClipPublication, ClipRow, ClipTotals, MirrorRow, MirrorState, MirrorSubject, NewClip,
+    NewOwner, ObjectRow,
+};
 use dashvault::model::{ClipId, ClipState, DeviceId, LinkId, ObjectId, OwnerId, TenantId};
 
-use crate::both;
+use crate::{both, rows};
 
 async fn an_owner(catalog: &Catalog) -> (TenantId, OwnerId) {
     let (tenant, owner) = (TenantId::random(), OwnerId::random());
@@ -390,6 +393,32 @@ async fn an_owner_s_totals_count_what_is_kept() {
         write!(catalog, tx => tx.erase_clip_keys(erased, 20));
         let totals = catalog.clip_totals(owner).await.unwrap();
         assert_eq!((totals.clips, totals.stored_bytes), (2, (1 << 33) + 100));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_envelope_is_replaced_if_the_row_holds_the_one_that_was_read() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let id = rows::a_ready_clip(&catalog, tenant, owner).await;
+        let row = catalog.clip_any(id).await.unwrap().unwrap();
+        let before = row.envelope.unwrap();
+        assert_eq!(row.least_revision, 0);
+        let version = row.kek_version.map_or(1, |version| u32::try_from(version).unwrap());
+        assert!(!write!(catalog, tx => tx.replace_envelope(id, b"another", version, b"newer")));
+        assert!(write!(catalog, tx => tx.replace_envelope(id, &before, version, b"newer")));
+        let mirror = MirrorRow {
+            object: ObjectId::random(),
+            kind: MirrorSubject::Envelope,
+            subject: *id.as_bytes(),
+            revision: 4,
+            state: MirrorState::Newest,
+            packed: 1,
+        };
+        write!(catalog, tx => tx.record_mirror(tenant, &mirror, 6));
+        let row = catalog.clip_any(id).await.unwrap().unwrap();
+        assert_eq!((row.envelope.as_deref(), row.least_revision), (Some(&b"newer"[..]), 4));
     })
     .await;
 }
