@@ -62,7 +62,8 @@ container=$(buildah from --pull-never localhost/dashvault)
 work=$(mktemp -d)
 cleanup() {
   [ -z "${service:-}" ] || { kill "$service" 2>/dev/null && wait "$service"; } || true
-  umount -R "$work/root" 2>/dev/null || true
+  # Lazily: the service may still hold its files for a moment.
+  umount -R -l "$work/root" 2>/dev/null || true
   buildah rm "$container" >/dev/null
   rm -rf --one-file-system "$work"
 }
@@ -97,7 +98,8 @@ import functools, json, sys
 value = functools.reduce(dict.get, sys.argv[1:], json.load(sys.stdin)["Docker"]["config"])
 print(*([value] if isinstance(value, str) else value), sep="\n")' "$@"
 }
-inside() { chroot --userspec=10001:10001 "$work/root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin "$@"; }
+inside=(chroot --userspec=10001:10001 "$work/root" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin)
+inside() { "${inside[@]}" "$@"; }
 mapfile -t entry < <(config Entrypoint)
 mapfile -t health < <(config Healthcheck Test | tail -n +2) # the first says that it is a program to run
 
@@ -110,7 +112,8 @@ pass "it refuses to listen beyond loopback without TLS or a named proxy"
 
 # With no service there, the image's own health check must say so.
 if inside "${health[@]}" 2>/dev/null; then fail "the health check is content with nobody there"; fi
-inside "${entry[@]}" --behind-proxy 127.0.0.0/8 --public-url https://vault.example >"$work/log" 2>&1 &
+# Not by the function: the process to end is the service, and no shell around it.
+"${inside[@]}" "${entry[@]}" --behind-proxy 127.0.0.0/8 --public-url https://vault.example >"$work/log" 2>&1 &
 service=$!
 for _ in $(seq 300); do
   if curl --silent --fail --noproxy '*' --max-time 5 --output /dev/null http://127.0.0.1:8080/readyz; then break; fi

@@ -140,6 +140,11 @@ impl SystemRecord {
         record.open(system, &record_key).ok_or(SystemError::Refused)
     }
 
+    /// The root epoch that a record's bytes say they are of; none for what is no system record.
+    pub fn epoch_of(bytes: &[u8]) -> Option<u32> {
+        SealedSystem::read(bytes).map(|record| record.wrap.epoch)
+    }
+
     /// The revision that a record's bytes say they are; none for what is no system record.
     pub fn revision_of(bytes: &[u8]) -> Option<u32> {
         SealedSystem::read(bytes).map(|record| record.revision)

@@ -52,6 +52,12 @@ pub(super) enum Command {
     /// Look at every part and say what is wrong and what helps
     #[command(after_help = VARIABLES)]
     Doctor(WorkArgs),
+    /// Open what is stored and compare lengths and hashes; changes nothing
+    #[command(after_help = VARIABLES)]
+    Verify(VerifyArgs),
+    /// Rebuild a lost database from data bucket, key plane and root key
+    #[command(after_help = VARIABLES)]
+    Recover(DataArgs),
     /// Bring the database's schema up to date
     #[command(after_help = VARIABLES)]
     Migrate(DataArgs),
@@ -72,6 +78,22 @@ pub(super) struct DataArgs {
     /// Where the vault is reached from outside, for example https://vault.example.org; links are made of it
     #[arg(long, env = "DASHVAULT_PUBLIC_URL", value_name = "URL")]
     pub(super) public_url: Option<String>,
+}
+
+/// What is opened.
+#[derive(Args, Clone, Default)]
+pub(super) struct VerifyArgs {
+    /// Every clip, and every object in the bucket; without it a sample
+    #[arg(long)]
+    pub(super) all: bool,
+    /// So many clips, chosen by chance (default: 100)
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub(super) sample: Option<u64>,
+    /// The clips of one owner: an id or an e-mail address
+    #[arg(long, value_name = "OWNER")]
+    pub(super) owner: Option<String>,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
 }
 
 /// How workers run and what is logged.

@@ -8,6 +8,7 @@ mod keys;
 mod output;
 mod owners;
 mod process;
+mod recovery;
 mod rooms;
 mod rotate;
 mod serve;
@@ -89,6 +90,11 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Upload(args) => vehicle::upload(args, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Doctor(args) => doctor::run(WorkConfig::read(&args, variables)?, output).await,
+        Command::Verify(args) => {
+            let config = DataConfig::read(&args.data, variables)?;
+            recovery::verify(args, config, output).await
+        }
+        Command::Recover(args) => recovery::recover(DataConfig::read(&args, variables)?, output).await,
         Command::Migrate(args) => {
             rooms::connect(&DataConfig::read(&args, variables)?, rooms::NewVault::Refuse)
                 .await?

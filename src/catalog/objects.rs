@@ -66,6 +66,36 @@ impl Catalog {
         rows.iter().map(read).collect()
     }
 
+    /// The links of a clip that have media.
+    pub async fn links_with_objects(&self, clip: ClipId) -> Result<Vec<LinkId>, CatalogError> {
+        let rows = sqlx::query("SELECT DISTINCT link_id FROM objects WHERE clip_id = $1 AND link_id IS NOT NULL")
+            .bind(clip.as_bytes().to_vec())
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter().map(|row| Row::new("objects", row).id("link_id")).collect()
+    }
+
+    /// Those of `ids` (at most [`MAX_CLIP_IDS`]) that are published or being written.
+    pub async fn known_objects(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>, CatalogError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = &ids[..ids.len().min(MAX_CLIP_IDS)];
+        let places: Vec<_> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+        let places = places.join(", ");
+        // The intent first: an object moves from there to its row, never back.
+        let text = format!(
+            "SELECT object_id AS id FROM intents WHERE object_id IN ({places}) \
+             UNION SELECT id FROM objects WHERE id IN ({places})"
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for id in ids {
+            query = query.bind(id.as_bytes().to_vec());
+        }
+        let rows = query.fetch_all(self.readers()).await?;
+        rows.iter().map(|row| Row::new("objects", row).id("id")).collect()
+    }
+
     /// Every object of a clip, its links' included: what an erasure removes.
     pub async fn all_objects_of(&self, clip: ClipId) -> Result<Vec<ObjectId>, CatalogError> {
         let rows = sqlx::query("SELECT id FROM objects WHERE clip_id = $1 ORDER BY id")

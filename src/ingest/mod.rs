@@ -61,8 +61,10 @@ pub struct Config {
     pub body_idle: Duration,
     /// Requests that bring bytes at the same time in this process; more are asked to come back.
     pub max_writers: usize,
-    /// Of those, at most so many by one vehicle, or by one owner's apps together.
+    /// Of those, at most so many by one vehicle.
     pub max_writers_each: usize,
+    /// And by one owner's apps together.
+    pub max_writers_of_owner: usize,
     /// Open uploads of one vehicle; more are asked to come back when some have ended.
     pub max_open_each: u64,
     /// Open uploads of one owner, the vehicles' included.
@@ -99,8 +101,10 @@ impl Default for Config {
             expires_after: Duration::from_secs(7 * 24 * 3600),
             body_idle: Duration::from_secs(30),
             max_writers: 2048,
-            // A client of ours sends one file at a time; browsers at most six.
+            // A client of ours sends one file at a time.
             max_writers_each: 4,
+            // Several browsers, of six connections each.
+            max_writers_of_owner: 32,
             // A week of a vehicle that begins an upload an hour and ends none.
             max_open_each: 256,
             max_open_of_owner: 4096,
@@ -115,7 +119,7 @@ impl Ingest {
         Self {
             inner: Arc::new(Inner {
                 budget: Budget::new(config.buffer_bytes),
-                turns: Turns::new(config.max_writers, config.max_writers_each),
+                turns: Turns::new(config.max_writers),
                 config,
                 vault,
                 catalog,
@@ -281,9 +285,17 @@ impl Inner {
     fn turn(&self, who: &Principal) -> Result<Turn<'_>, IngestError> {
         let turn = match self.is_closing() {
             true => None,
-            false => self.turns.take(sender(who)),
+            false => self.turns.take(sender(who), self.most_at_once(who)),
         };
         turn.ok_or(BUSY)
+    }
+
+    fn most_at_once(&self, who: &Principal) -> usize {
+        match who {
+            Principal::Device(_) => self.config.max_writers_each,
+            Principal::Owner(_) => self.config.max_writers_of_owner,
+            Principal::Link(_) => 0,
+        }
     }
 
     /// New uploads are turned away first, so that those which began can end.

@@ -11,7 +11,6 @@ pub(super) type Sender = [u8; 16];
 /// The turns of this process.
 pub(super) struct Turns {
     most: usize,
-    most_each: usize,
     taken: Mutex<Taken>,
 }
 
@@ -39,19 +38,18 @@ pub(super) fn sender(who: &Principal) -> Sender {
 }
 
 impl Turns {
-    pub fn new(most: usize, most_each: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self {
             most,
-            most_each,
             taken: Mutex::default(),
         }
     }
 
-    /// A turn, none when all are taken or the sender has its share.
-    pub fn take(&self, sender: Sender) -> Option<Turn<'_>> {
+    /// A turn, none when all are taken or the sender has as many as it may.
+    pub fn take(&self, sender: Sender, most: usize) -> Option<Turn<'_>> {
         let mut taken = self.lock();
         let own = taken.each.get(&sender).copied().unwrap_or_default();
-        if taken.all >= self.most || own >= self.most_each {
+        if taken.all >= self.most || own >= most {
             return None;
         }
         taken.all += 1;
@@ -88,13 +86,13 @@ mod tests {
 
     #[test]
     fn one_sender_has_a_few_turns_and_takes_none_of_the_others() {
-        let turns = Turns::new(5, 2);
-        let held: Vec<_> = (0..2).map(|_| turns.take([1; 16]).expect("a turn")).collect();
-        assert!(turns.take([1; 16]).is_none());
-        let other = turns.take([2; 16]).expect("another's turn");
+        let turns = Turns::new(5);
+        let held: Vec<_> = (0..2).map(|_| turns.take([1; 16], 2).expect("a turn")).collect();
+        assert!(turns.take([1; 16], 2).is_none());
+        let other = turns.take([2; 16], 2).expect("another's turn");
         assert_eq!(turns.left(), 2);
         drop(held);
-        assert!(turns.take([1; 16]).is_some());
+        assert!(turns.take([1; 16], 2).is_some());
         drop(other);
         assert_eq!(turns.left(), 5);
         assert!(turns.lock().each.is_empty(), "who holds none is forgotten");
@@ -102,10 +100,10 @@ mod tests {
 
     #[test]
     fn all_together_have_a_limit() {
-        let turns = Turns::new(2, 2);
-        let held: Vec<_> = (0..2).map(|n| turns.take([n; 16]).expect("a turn")).collect();
-        assert!(turns.take([9; 16]).is_none());
+        let turns = Turns::new(2);
+        let held: Vec<_> = (0..2).map(|n| turns.take([n; 16], 2).expect("a turn")).collect();
+        assert!(turns.take([9; 16], 2).is_none());
         drop(held);
-        assert!(turns.take([9; 16]).is_some());
+        assert!(turns.take([9; 16], 2).is_some());
     }
 }

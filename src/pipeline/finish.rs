@@ -120,10 +120,7 @@ impl Inner {
             height: made.height,
             ..summary
         };
-        let rest = made
-            .objects
-            .iter()
-            .map(|(object, about)| object.in_manifest(about.codec.clone()));
+        let rest = made.objects.iter().map(|(object, about)| object.in_manifest(about));
         let manifest = Manifest {
             incomplete: made.incomplete,
             objects: std::iter::once(original.in_manifest()?).chain(rest).collect(),

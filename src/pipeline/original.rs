@@ -168,7 +168,7 @@ impl Inner {
             (ClipState::Failed, Some(MISMATCH))
         };
         let manifest = Manifest {
-            objects: vec![sealed.in_manifest(None)],
+            objects: vec![sealed.in_manifest(&sealed.about())],
             ..manifest_of(clip, state, error_code, &summary, &details)
         };
         let row = clip.id.as_bytes();

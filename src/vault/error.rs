@@ -56,6 +56,12 @@ pub enum VaultError {
     /// Another process has changed the same wrapped key first: begin again from the newer one.
     #[error("another process has changed the same key meanwhile")]
     Superseded,
+    /// The catalogue holds a vault, and a recovery fills an empty one only.
+    #[error("the database holds a vault already, and nothing in it was touched: give an empty one to recover into")]
+    NotEmpty,
+    /// A recovery of this catalogue was begun and not finished.
+    #[error("the database is being recovered, or its recovery was cut off: run `dashvault recover` to its end first")]
+    HalfRecovered,
     /// The keys are destroyed: what was asked for has been erased.
     #[error("its keys are gone")]
     Gone,

@@ -16,12 +16,14 @@ mod outage;
 mod owners;
 mod read;
 pub mod records;
+mod recover;
 mod replay;
 pub mod rotation;
 mod sweep;
 mod system;
 mod uploads;
 mod vehicles;
+mod verify;
 mod writer;
 
 use std::path::PathBuf;
@@ -50,9 +52,11 @@ pub use records::{
     ClipDetails, ClipSummary, DeviceAbout, EventText, LinkAbout, ObjectAbout, OwnerProfile, PairingAbout, Record,
     UploadMetadata,
 };
+pub use recover::{Finding, Recovered, Stage, Told};
 pub use replay::Replayed;
 pub use uploads::{PieceRef, UploadKey};
 pub use vehicles::KekChange;
+pub use verify::{Flaw, Unfit};
 pub use writer::ObjectWriter;
 
 use brake::Brake;
@@ -113,6 +117,19 @@ impl Vault {
 
     /// As [`Self::open`], over a root key that is open already.
     pub async fn open_over(
+        root: Arc<dyn RootKey>,
+        config: &Config,
+        catalog: Catalog,
+        store: Store,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, VaultError> {
+        if catalog.is_half_recovered().await? {
+            return Err(VaultError::HalfRecovered);
+        }
+        Self::assemble(root, config, catalog, store, clock).await
+    }
+
+    async fn assemble(
         root: Arc<dyn RootKey>,
         config: &Config,
         catalog: Catalog,

@@ -72,8 +72,8 @@ impl SealedObject {
         }
     }
 
-    /// The object's entry in its clip's manifest; `codec` as RFC 6381 writes it.
-    pub fn in_manifest(&self, codec: Option<String>) -> ManifestObject {
+    /// The object's entry in its clip's manifest; picture and codec are those of `about`.
+    pub fn in_manifest(&self, about: &ObjectAbout) -> ManifestObject {
         ManifestObject {
             id: *self.id.as_bytes(),
             kind: self.kind as u8,
@@ -84,8 +84,10 @@ impl SealedObject {
             length: self.length,
             commitment: self.commitment,
             sha256: self.sha256,
-            codec,
-            ..ManifestObject::default()
+            codec: about.codec.clone(),
+            width: about.width,
+            height: about.height,
+            duration_ms: about.duration_ms,
         }
     }
 

@@ -7,6 +7,7 @@ mod frozen;
 mod outage;
 mod power_cut;
 mod rotation;
+mod recovery;
 mod round_trip;
 mod tus;
 

@@ -199,5 +199,5 @@ async fn a_manifest_entry_is_the_same_before_and_after_publishing() {
         .unwrap();
     tx.commit().await.unwrap();
     let stored = room.vault.objects(&keys, None).await.unwrap().remove(0);
-    assert!(stored.in_manifest().unwrap() == sealed.in_manifest(None));
+    assert!(stored.in_manifest().unwrap() == sealed.in_manifest(&sealed.about()));
 }
