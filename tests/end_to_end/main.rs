@@ -6,8 +6,8 @@ mod erasure;
 mod frozen;
 mod outage;
 mod power_cut;
-mod rotation;
 mod recovery;
+mod rotation;
 mod round_trip;
 mod tus;
 
