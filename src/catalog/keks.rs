@@ -100,12 +100,12 @@ impl Catalog {
         rows.iter().map(|row| Row::new("keks", row).id("owner_id")).collect()
     }
 
-    /// Owners who have ordered the erasure of a clip since their newest key was made: an older copy of the clip's envelope
-    /// opens with it.
+    /// Owners of whom a clip was erased since their newest key was made, or is being erased: an older copy of the clip's
+    /// envelope opens with it.
     pub async fn owners_with_erased_clips(&self, tenant: TenantId) -> Result<Vec<OwnerId>, CatalogError> {
         let rows = sqlx::query(
             "SELECT k.owner_id AS owner_id FROM keks k WHERE k.tenant_id = $1 AND k.state = 'active' AND (EXISTS \
-             (SELECT 1 FROM erasures e WHERE e.owner_id = k.owner_id AND e.kind = 'clip' AND e.ordered_at >= k.created_at) \
+             (SELECT 1 FROM erasures e WHERE e.owner_id = k.owner_id AND e.kind = 'clip' AND (e.done_at IS NULL OR e.done_at >= k.created_at)) \
              OR EXISTS (SELECT 1 FROM events v WHERE v.owner_id = k.owner_id AND v.kind = 'clip_erased' \
              AND v.at >= k.created_at)) ORDER BY k.owner_id",
         )

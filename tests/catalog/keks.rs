@@ -1,7 +1,9 @@
 //! Owners' keys: the newest active one counts, and destroying leaves nothing.
 
-use dashvault::catalog::{CatalogError, KekRow, MirrorRow, MirrorState, MirrorSubject};
-use dashvault::model::{KekId, ObjectId, OwnerId};
+use dashvault::catalog::{
+    CatalogError, ErasureKind, ErasureRow, KekRow, MirrorRow, MirrorState, MirrorSubject, SystemRecordRow,
+};
+use dashvault::model::{ErasureId, KekId, ObjectId, OwnerId};
 
 use crate::in_tx;
 use crate::{both, rows};
@@ -88,6 +90,116 @@ async fn a_record_is_replaced_in_the_revision_that_was_read_and_tells_the_highes
         in_tx!(catalog, tx => tx.record_mirror(tenant, &mirror, 6));
         let row = catalog.active_kek(owner).await.unwrap().unwrap();
         assert_eq!((row.revision, row.least_revision, row.record), (2, 2, vec![9; 300]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retired_key_stays_while_a_clip_is_under_it_and_nothing_is_published_under_a_destroyed_one() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let old = kek(owner, 1);
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &old, 5));
+        let clip = rows::a_ready_clip(&catalog, tenant, owner).await;
+        let retired = KekRow {
+            revision: 2,
+            ..old.clone()
+        };
+        assert!(in_tx!(catalog, tx => tx.retire_kek(&retired, 1)));
+        assert!(!in_tx!(catalog, tx => tx.retire_kek(&retired, 1)), "another was faster");
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, 2), 6));
+        assert_eq!(catalog.owners_with_retired_keks(tenant).await.unwrap(), [owner]);
+        assert!(in_tx!(catalog, tx => tx.destroy_unused_keks(owner)).is_empty());
+        let under_old = catalog.clips_under_older_keks(owner, 2, None, 10).await.unwrap();
+        assert_eq!(under_old.iter().map(|row| row.id).collect::<Vec<_>>(), [clip]);
+        let index = Some([3; 32]);
+        let rewrap = async |before: &'static [u8], version| {
+            let mut tx = catalog.begin().await.unwrap();
+            let done = tx.rewrap_clip(clip, before, version, b"the next", index.as_ref()).await;
+            tx.commit().await.unwrap();
+            done
+        };
+        assert!(!rewrap(b"another", 2).await.unwrap(), "the row holds something else");
+        assert!(rewrap(b"an envelope", 2).await.unwrap());
+        assert_eq!(in_tx!(catalog, tx => tx.destroy_unused_keks(owner)), [old.id]);
+        assert!(catalog.owners_with_retired_keks(tenant).await.unwrap().is_empty());
+        let late = rewrap(b"the next", 1).await;
+        assert!(matches!(late, Err(CatalogError::Superseded)), "{late:?}");
+        assert_eq!(catalog.clips_without_kek(tenant).await.unwrap(), 0);
+        assert_eq!(catalog.count_keks(tenant).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_under_a_root_epoch_that_has_passed_is_written() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let record = |epoch| SystemRecordRow {
+            epoch,
+            revision: epoch,
+            record: vec![epoch as u8; 64],
+        };
+        in_tx!(catalog, tx => tx.insert_system_record(tenant, &record(1), 5));
+        let old = kek(owner, 1);
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &old, 5));
+        in_tx!(catalog, tx => tx.insert_system_record(tenant, &record(2), 6));
+        let next = KekRow {
+            revision: 2,
+            ..old.clone()
+        };
+        for refused in [true, false] {
+            let mut tx = catalog.begin().await.unwrap();
+            let epoch = if refused { 1 } else { 2 };
+            let replaced = tx.replace_kek(&KekRow { epoch, ..next.clone() }, 1).await;
+            let added = tx.insert_kek(tenant, &KekRow { epoch, ..kek(owner, 2) }, 7).await;
+            if refused {
+                assert!(matches!(replaced, Err(CatalogError::Superseded)), "{replaced:?}");
+                assert!(matches!(added, Err(CatalogError::Superseded)), "{added:?}");
+            } else {
+                assert!(replaced.unwrap() && added.is_ok());
+                tx.commit().await.unwrap();
+            }
+        }
+        let found = catalog.keks_after(tenant, None, 10).await.unwrap();
+        assert!(found.iter().all(|kek| kek.epoch == 2) && found.len() == 2);
+        // The record of an epoch is replaced only by who read it, and goes with its epoch.
+        let changed = SystemRecordRow {
+            revision: 3,
+            ..record(2)
+        };
+        assert!(in_tx!(catalog, tx => tx.replace_system_record(tenant, &changed, 2)));
+        assert!(!in_tx!(catalog, tx => tx.replace_system_record(tenant, &changed, 2)));
+        assert_eq!(in_tx!(catalog, tx => tx.destroy_system_records_before(tenant, 2)), 1);
+        assert_eq!(catalog.system_record(tenant).await.unwrap().unwrap(), changed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_erased_a_clip_since_the_newest_key_was_made_is_told() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, 1), 5));
+        assert!(catalog.owners_with_erased_clips(tenant).await.unwrap().is_empty());
+        let erasure = ErasureRow {
+            id: ErasureId::random(),
+            kind: ErasureKind::Clip,
+            subject: [9; 16],
+            owner: Some(owner),
+            tombstone: vec![1; 100],
+            ordered_at: 8,
+            receipt: None,
+            done_at: None,
+        };
+        assert!(in_tx!(catalog, tx => tx.insert_erasure(tenant, &erasure)));
+        assert_eq!(catalog.owners_with_erased_clips(tenant).await.unwrap(), [owner]);
+        assert!(in_tx!(catalog, tx => tx.retire_kek(&catalog.active_kek(owner).await.unwrap().unwrap(), 1)));
+        in_tx!(catalog, tx => tx.insert_kek(tenant, &kek(owner, 2), 9));
+        // Ordered before, but until it ends an envelope may still come under the new key.
+        assert_eq!(catalog.owners_with_erased_clips(tenant).await.unwrap(), [owner]);
+        assert!(in_tx!(catalog, tx => tx.finish_erasure(ErasureKind::Clip, &[9; 16], "signed", 8)));
+        assert!(catalog.owners_with_erased_clips(tenant).await.unwrap().is_empty());
     })
     .await;
 }
