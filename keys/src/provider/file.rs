@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -125,6 +125,8 @@ impl<'a> Replacement<'a> {
     /// Puts the new bytes in place of the old ones; after an error the old ones may still be there.
     pub fn commit(mut self, bytes: &[u8]) -> Result<(), KeyringError> {
         self.file.set_len(0)?;
+        // Whoever made the file that was left over, and however: the keys in it are their owner's alone.
+        self.file.set_permissions(fs::Permissions::from_mode(0o600))?;
         self.file.write_all(bytes)?;
         self.file.sync_all()?;
         fs::rename(&self.half, self.path)?;
