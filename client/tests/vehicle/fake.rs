@@ -139,6 +139,8 @@ impl Fake {
             "POST" => self.begin(&request),
             "HEAD" => self.offset(),
             "PATCH" => self.append(&request, body, mishap)?,
+            // This vault has rotated nothing.
+            _ if request.path == "/v1/receipt-keys" => ok("404 Not Found", &json!({"title": "There is nothing here"})),
             _ => self.receipt(),
         };
         answer(&stream, &text)
