@@ -8,6 +8,7 @@ mod keys;
 mod output;
 mod owners;
 mod process;
+mod progress;
 mod recovery;
 mod rooms;
 mod rotate;

@@ -1,16 +1,15 @@
 //! `dashvault recover` and `dashvault verify`.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use dashvault_keys::provider::Keyring;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::CommandError;
 use super::cli::VerifyArgs;
 use super::config::DataConfig;
 use super::output::Output;
+use super::progress::Shown;
 use super::rooms::{self, NewVault};
 use crate::model::{ClipId, OwnerId, SystemClock};
 use crate::store::Store;
@@ -33,19 +32,18 @@ pub(super) async fn recover(config: DataConfig, output: Output) -> Result<(), Co
     let root = Arc::new(Keyring::open(&config.vault.keyring)?);
     let catalog = rooms::connect(&config, NewVault::Make).await?;
     let store = Store::open(&config.store).await.map_err(rooms::RoomsError::Store)?;
-    let bar = bar();
+    let bar = Shown::new(output);
     let told = |stage, done, total| {
-        bar.set_prefix(match stage {
-            Stage::Reading => "reading the key plane",
-            Stage::Owners => "owners",
-            Stage::Clips => "clips",
-        });
-        bar.set_length(total);
-        bar.set_position(done);
+        let (phase, words) = match stage {
+            Stage::Reading => ("reading", "reading the key plane"),
+            Stage::Owners => ("owners", "rebuilding owners"),
+            Stage::Clips => ("clips", "rebuilding clips"),
+        };
+        bar.show(phase, words, done, Some(total));
     };
     let clock = Arc::new(SystemClock);
     let done = Vault::recover(root, &config.vault, catalog.clone(), store, clock, &told).await;
-    bar.finish_and_clear();
+    bar.clear();
     catalog.close().await;
     report(&done.map_err(rooms::RoomsError::Vault)?, output);
     Ok(())
@@ -104,23 +102,19 @@ pub(super) async fn verify(args: VerifyArgs, config: DataConfig, output: Output)
         (false, sample) => sample.unwrap_or(SAMPLE),
     };
     choose(&mut clips, wanted);
-    let bar = bar();
-    bar.set_prefix("clips");
-    bar.set_length(clips.len() as u64);
+    let bar = Shown::new(output);
     let (mut opened, mut unfit) = (0, Vec::new());
-    for clip in &clips {
+    for (done, clip) in (1..).zip(&clips) {
         let (found, objects) = rooms.vault.verify_clip(*clip).await.map_err(rooms::RoomsError::Vault)?;
         opened += objects;
         unfit.extend(found);
-        bar.inc(1);
+        bar.show("clips", "opening clips", done, Some(clips.len() as u64));
     }
     if args.all && args.owner.is_none() {
-        bar.set_prefix("objects in the bucket");
-        bar.unset_length();
-        let told = |looked| bar.set_position(looked);
+        let told = |looked| bar.show("bucket", "objects in the bucket", looked, None);
         unfit.extend(rooms.vault.orphans(&told).await.map_err(rooms::RoomsError::Vault)?);
     }
-    bar.finish_and_clear();
+    bar.clear();
     rooms.catalog.close().await;
     for one in unfit.iter().take(MOST_TOLD) {
         tell(one, output);
@@ -196,18 +190,4 @@ fn choose(clips: &mut Vec<ClipId>, wanted: u64) {
     let at = clips.partition_point(|clip| *clip < from);
     clips.rotate_left(at);
     clips.truncate(wanted);
-}
-
-/// A bar for people; programs and log files get none.
-fn bar() -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{prefix:.dim} [{wide_bar:.cyan/blue}] {pos}/{len} {eta}") {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
 }

@@ -1,22 +1,15 @@
 //! `dashvault keys rotate` and `dashvault keys roll-epoch`: work beside running services, on the same database.
 
-use std::io::IsTerminal as _;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::CommandError;
 use super::cli::{RollArgs, RotateArgs};
 use super::config::{DataConfig, environment};
 use super::output::{Output, line};
+use super::progress::Shown;
 use super::rooms::{self, NewVault, Rooms};
 use crate::model::OwnerId;
 use crate::vault::rotation::{Failures, Phase, Progress, SystemKey};
-
-/// How often progress is told to a machine.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), CommandError> {
     let system = system_keys(&args);
@@ -29,7 +22,7 @@ pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), Comma
     }
     let rooms = open(&DataConfig::read(&args.data, &environment)?).await?;
     let bar = Shown::new(output);
-    let tell = |progress| bar.show(progress);
+    let tell = |progress| show(&bar, progress);
     let mut failures = Vec::new();
     if args.root || args.all {
         let done = rooms.vault.rotate_root(&tell).await?;
@@ -87,7 +80,7 @@ pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), Comma
 pub(super) async fn roll_epoch(args: RollArgs, output: Output) -> Result<(), CommandError> {
     let rooms = open(&DataConfig::read(&args.data, &environment)?).await?;
     let bar = Shown::new(output);
-    let done = rooms.vault.roll_epoch(&|progress| bar.show(progress)).await?;
+    let done = rooms.vault.roll_epoch(&|progress| show(&bar, progress)).await?;
     bar.clear();
     rooms.catalog.close().await;
     let report = json!({
@@ -180,57 +173,9 @@ fn list(failures: &[Failures], output: Output) {
     }
 }
 
-/// A bar for people at a terminal, lines of JSON for machines.
-struct Shown {
-    output: Output,
-    bar: ProgressBar,
-    last: Mutex<Option<(Phase, Instant)>>,
-}
-
-impl Shown {
-    fn new(output: Output) -> Self {
-        let terminal = std::io::stderr().is_terminal() && !output.json;
-        let target = if terminal {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) =
-            ProgressStyle::with_template("{msg:30.dim} [{wide_bar:.cyan/blue}] {pos}/{len} {per_sec} {eta}")
-        {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        Self {
-            output,
-            bar,
-            last: Mutex::new(None),
-        }
-    }
-
-    fn show(&self, progress: Progress) {
-        self.bar.set_message(words(progress.phase));
-        self.bar.set_length(progress.total);
-        self.bar.set_position(progress.done);
-        if !self.output.json {
-            return;
-        }
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = progress.done >= progress.total
-            || last.is_none_or(|(phase, at)| phase != progress.phase || at.elapsed() >= TELL_EVERY);
-        if due {
-            *last = Some((progress.phase, Instant::now()));
-            line(
-                &json!({ "phase": progress.phase.as_str(), "done": progress.done, "total": progress.total })
-                    .to_string(),
-            );
-        }
-    }
-
-    fn clear(&self) {
-        self.bar.finish_and_clear();
-        self.bar.reset();
-    }
+fn show(bar: &Shown, progress: Progress) {
+    let phase = progress.phase;
+    bar.show(phase.as_str(), words(phase), progress.done, Some(progress.total));
 }
 
 fn words(phase: Phase) -> &'static str {
