@@ -23,8 +23,8 @@ const FILLED: [&str; 12] = [
 /// Whether a catalogue may be filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovering {
-    /// It is empty now: it was, or it held what an unfinished recovery had left.
-    Begun,
+    /// It is empty now: it was, or it held what an unfinished recovery had left. That one can write nothing more.
+    Begun(ObjectId),
     /// Somebody's vault is in it; nothing was touched.
     NotEmpty,
 }
@@ -54,18 +54,29 @@ impl Tx {
         if self.first_tenant().await?.is_some() {
             return Ok(Recovering::NotEmpty);
         }
+        let id = ObjectId::random();
         sqlx::query("INSERT INTO recoveries (id, began_at) VALUES ($1, $2)")
-            .bind(ObjectId::random().as_bytes().to_vec())
+            .bind(id.as_bytes().to_vec())
             .bind(now)
             .execute(self.connection())
             .await?;
-        Ok(Recovering::Begun)
+        Ok(Recovering::Begun(id))
     }
 
-    /// Lets the catalogue be served from.
-    pub async fn finish_recovery(&mut self, now: UnixMs) -> Result<(), CatalogError> {
-        sqlx::query("UPDATE recoveries SET finished_at = $1 WHERE finished_at IS NULL")
+    /// Keeps a recovery until this transaction ends; false when one that was begun later has emptied the catalogue.
+    pub async fn hold_recovery(&mut self, id: ObjectId) -> Result<bool, CatalogError> {
+        let held = sqlx::query("UPDATE recoveries SET began_at = began_at WHERE id = $1 AND finished_at IS NULL")
+            .bind(id.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(held.rows_affected() == 1)
+    }
+
+    /// Lets the catalogue be served from; the recovery is held.
+    pub async fn finish_recovery(&mut self, id: ObjectId, now: UnixMs) -> Result<(), CatalogError> {
+        sqlx::query("UPDATE recoveries SET finished_at = $1 WHERE id = $2 AND finished_at IS NULL")
             .bind(now)
+            .bind(id.as_bytes().to_vec())
             .execute(self.connection())
             .await?;
         Ok(())

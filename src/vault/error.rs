@@ -59,6 +59,9 @@ pub enum VaultError {
     /// The catalogue holds a vault, and a recovery fills an empty one only.
     #[error("the database holds a vault already, and nothing in it was touched: give an empty one to recover into")]
     NotEmpty,
+    /// Another recovery of this catalogue was begun later.
+    #[error("another recovery of this database was begun later and goes on; this one has stopped")]
+    TakenOver,
     /// A recovery of this catalogue was begun and not finished.
     #[error("the database is being recovered, or its recovery was cut off: run `dashvault recover` to its end first")]
     HalfRecovered,

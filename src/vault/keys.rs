@@ -69,9 +69,19 @@ impl OwnerKeys {
     /// from the field key: after an owner erased a clip, the next roll gives a new KEK, and nobody can test an older copy of
     /// the clip's row for known footage any more.
     pub fn clip_index(&self, device: Option<DeviceId>, sha256: &[u8]) -> [u8; 32] {
+        self.clip_index_by(&self.keys.kek, device, sha256)
+    }
+
+    /// The same of a clip that is still under an older KEK; none when the owner has that KEK no more.
+    pub(super) fn clip_index_under(&self, version: u32, device: Option<DeviceId>, sha256: &[u8]) -> Option<[u8; 32]> {
+        let kek = self.kek(version)?;
+        Some(self.clip_index_by(kek, device, sha256))
+    }
+
+    fn clip_index_by(&self, kek: &Secret32, device: Option<DeviceId>, sha256: &[u8]) -> [u8; 32] {
         let mut value = device.map_or_else(Vec::new, |device| device.as_bytes().to_vec());
         value.extend_from_slice(sha256);
-        field::index(&self.keys.kek, self.tenant.as_bytes(), "clip_sha256", &value)
+        field::index(kek, self.tenant.as_bytes(), "clip_sha256", &value)
     }
 
     /// An index value that only this owner's keys make; `purpose` keeps the kinds apart.

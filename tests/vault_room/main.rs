@@ -6,6 +6,7 @@ mod faults;
 mod key_plane;
 mod keys;
 mod objects;
+mod recover;
 mod replay;
 mod revisions;
 mod room;

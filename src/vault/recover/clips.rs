@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use super::plane::{Copied, LastRead, Plane};
-use super::{Bucket, Recovered, Stage, Told};
+use super::{Bucket, Recovered, Stage, Told, begin_step};
 use crate::catalog::{ClipPublication, MirrorSubject, NewClip, NewJob, ObjectRow};
 use crate::model::{ClipId, ClipState, JobId, JobKind, ObjectId, OwnerId};
 use crate::vault::records::{ClipDetails, ClipSummary, ObjectAbout};
@@ -34,6 +34,7 @@ enum Looked {
 impl Vault {
     pub(super) async fn recover_clips(
         &self,
+        recovery: ObjectId,
         plane: &Plane,
         bucket: &mut Bucket,
         done: &mut Recovered,
@@ -46,8 +47,9 @@ impl Vault {
             for copied in copies {
                 match self.look(clip, *copied, &mut last).await? {
                     Looked::Opened(opened) => {
-                        self.recover_clip(*opened, bucket, done).await?;
-                        self.note_copies(MirrorSubject::Envelope, id, copies, *copied).await?;
+                        self.recover_clip(recovery, *opened, bucket, done).await?;
+                        let subject = (MirrorSubject::Envelope, id);
+                        self.note_copies(recovery, subject, copies, *copied).await?;
                         break;
                     }
                     Looked::Erased => {
@@ -105,19 +107,26 @@ impl Vault {
                 bytes,
             }))),
             Err(VaultError::Gone) => refused(&"its owner is not in the key plane"),
+            Err(VaultError::Superseded) => refused(&"its owner's key of that version is not in the key plane"),
             Err(error @ VaultError::DamagedRow { .. }) => refused(&error),
             Err(error) => Err(error),
         }
     }
 
-    async fn recover_clip(&self, opened: Opened, bucket: &mut Bucket, done: &mut Recovered) -> Result<(), VaultError> {
+    async fn recover_clip(
+        &self,
+        recovery: ObjectId,
+        opened: Opened,
+        bucket: &mut Bucket,
+        done: &mut Recovered,
+    ) -> Result<(), VaultError> {
         let Opened { keys, manifest, .. } = &opened;
         let (tenant, now, clip) = (self.tenant(), self.now(), keys.clip());
         let summary: ClipSummary = stored(manifest.summary.as_ref()).unwrap_or_else(|| summary_of(manifest));
         let details: ClipDetails = stored(manifest.details.as_ref()).unwrap_or_else(|| details_of(manifest));
         let state = manifest.state.as_deref().and_then(|word| word.parse().ok());
         let state = state.unwrap_or(ClipState::Ready);
-        let mut tx = self.inner.catalog.begin().await?;
+        let mut tx = begin_step(&self.inner.catalog, recovery).await?;
         tx.insert_clip(&NewClip {
             id: clip,
             tenant,
@@ -128,7 +137,9 @@ impl Vault {
         .await?;
         tx.set_clip_state(clip, &[ClipState::Uploading], ClipState::Queued, now)
             .await?;
-        let index = original(manifest).map(|original| opened.owner_keys.clip_index(summary.device, &original.sha256));
+        let owner_keys = &opened.owner_keys;
+        let index = original(manifest)
+            .and_then(|original| owner_keys.clip_index_under(opened.kek_version, summary.device, &original.sha256));
         let publication = ClipPublication {
             id: clip,
             state,

@@ -136,9 +136,9 @@ impl Vault {
         let mut done = Recovered::default();
         let now = clock.now_ms();
         let mut tx = catalog.begin().await?;
-        if tx.begin_recovery(now).await? == Recovering::NotEmpty {
+        let Recovering::Begun(id) = tx.begin_recovery(now).await? else {
             return Err(VaultError::NotEmpty);
-        }
+        };
         tx.commit().await?;
         let plane = Plane::read(&store, &mut done, told).await?;
         let (tenant, system) = newest_system(&plane.systems, &root, &mut done).await?;
@@ -147,7 +147,7 @@ impl Vault {
             revision: system.copied.revision,
             record: system.record.clone(),
         };
-        let mut tx = catalog.begin().await?;
+        let mut tx = begin_step(&catalog, id).await?;
         tx.insert_tenant(tenant, now).await?;
         tx.insert_system_record(tenant, &row, now).await?;
         let copies: Vec<_> = plane.systems.iter().map(|system| system.copied).collect();
@@ -155,13 +155,15 @@ impl Vault {
         note_copies(&mut tx, tenant, subject, &copies, system.copied, now).await?;
         tx.commit().await?;
         let vault = Self::assemble(root, config, catalog, store, clock).await?;
-        vault.recover_owners(&plane, &mut done, told).await?;
+        // A key plane that does not answer for a moment must not bring back what was erased.
+        vault.erased_stay_erased().await?;
+        vault.recover_owners(id, &plane, &mut done, told).await?;
         let mut bucket = Bucket::list(&vault.inner.store).await?;
-        vault.recover_clips(&plane, &mut bucket, &mut done, told).await?;
+        vault.recover_clips(id, &plane, &mut bucket, &mut done, told).await?;
         done.first_orphans = bucket.orphans().take(MOST_TOLD).collect();
         done.orphans = bucket.orphans().count() as u64;
-        let mut tx = vault.inner.catalog.begin().await?;
-        tx.finish_recovery(vault.now()).await?;
+        let mut tx = begin_step(&vault.inner.catalog, id).await?;
+        tx.finish_recovery(id, vault.now()).await?;
         tx.commit().await?;
         Ok(done)
     }
@@ -170,15 +172,24 @@ impl Vault {
     /// that is newer and does not open stays where it is: it is a finding.
     async fn note_copies(
         &self,
-        kind: MirrorSubject,
-        subject: &[u8; 16],
+        id: ObjectId,
+        subject: (MirrorSubject, &[u8; 16]),
         copies: &[Copied],
         taken: Copied,
     ) -> Result<(), VaultError> {
-        let mut tx = self.inner.catalog.begin().await?;
-        note_copies(&mut tx, self.tenant(), (kind, subject), copies, taken, self.now()).await?;
+        let mut tx = begin_step(&self.inner.catalog, id).await?;
+        note_copies(&mut tx, self.tenant(), subject, copies, taken, self.now()).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// A transaction of a recovery that no other has taken over.
+async fn begin_step(catalog: &Catalog, id: ObjectId) -> Result<Tx, VaultError> {
+    let mut tx = catalog.begin().await?;
+    if !tx.hold_recovery(id).await? {
+        return Err(VaultError::TakenOver);
+    }
+    Ok(tx)
 }
 
 async fn note_copies(

@@ -5,9 +5,9 @@ use dashvault_keys::mirror::MirrorObject;
 use dashvault_keys::{Secret32, field};
 
 use super::plane::{Copied, KekCopies, LastRead, Plane};
-use super::{Recovered, Stage, Told};
+use super::{Recovered, Stage, Told, begin_step};
 use crate::catalog::{CatalogError, KekRow, MirrorSubject, NewDevice, NewOwner, Tx};
-use crate::model::{DeviceId, KekId, OwnerId, UnixMs};
+use crate::model::{DeviceId, KekId, ObjectId, OwnerId, UnixMs};
 use crate::vault::custody::from_kek;
 use crate::vault::records::{DeviceAbout, OwnerProfile};
 use crate::vault::{Vault, VaultError, keys, run_blocking};
@@ -24,6 +24,7 @@ struct Opened {
 impl Vault {
     pub(super) async fn recover_owners(
         &self,
+        id: ObjectId,
         plane: &Plane,
         done: &mut Recovered,
         told: Told<'_>,
@@ -38,9 +39,9 @@ impl Vault {
             )
         });
         let (total, mut last) = (keks.len() as u64, LastRead::default());
-        for (at, (id, kek)) in keks.into_iter().enumerate() {
-            if let Some(opened) = self.open_copies(id, kek, &mut last, done).await? {
-                self.recover_owner(opened, kek, done).await?;
+        for (at, (kek_id, kek)) in keks.into_iter().enumerate() {
+            if let Some(opened) = self.open_copies(kek_id, kek, &mut last, done).await? {
+                self.recover_owner(id, opened, kek, done).await?;
             }
             told(Stage::Owners, at as u64 + 1, total);
         }
@@ -96,7 +97,13 @@ impl Vault {
         .await
     }
 
-    async fn recover_owner(&self, opened: Opened, kek: &KekCopies, done: &mut Recovered) -> Result<(), VaultError> {
+    async fn recover_owner(
+        &self,
+        recovery: ObjectId,
+        opened: Opened,
+        kek: &KekCopies,
+        done: &mut Recovered,
+    ) -> Result<(), VaultError> {
         let owner = OwnerId::from_bytes(opened.profile.owner);
         if self.inner.catalog.tombstone(owner.as_bytes()).await?.is_some() {
             done.erased += 1;
@@ -104,7 +111,7 @@ impl Vault {
         }
         let now = self.now();
         let known = self.inner.catalog.owner(owner).await?.is_some();
-        let mut tx = self.inner.catalog.begin().await?;
+        let mut tx = begin_step(&self.inner.catalog, recovery).await?;
         if !known {
             match self.insert_profile(&mut tx, owner, &opened.profile, now).await {
                 Ok(vehicles) => {
@@ -128,13 +135,20 @@ impl Vault {
             least_revision: 0,
             record: opened.record,
         };
-        tx.insert_kek(self.tenant(), &row, now).await?;
+        match tx.insert_kek(self.tenant(), &row, now).await {
+            Err(CatalogError::Exists(_)) => {
+                // One of the two was written into the key plane and never committed.
+                done.finding(opened.copied.object, "its owner has another key of the same version");
+                return Ok(());
+            }
+            other => other?,
+        }
         if opened.head.state == KekState::Retired {
             tx.retire_recovered_kek(id).await?;
         }
         tx.commit().await?;
-        self.note_copies(MirrorSubject::Kek, id.as_bytes(), &kek.copies, opened.copied)
-            .await
+        let subject = (MirrorSubject::Kek, id.as_bytes());
+        self.note_copies(recovery, subject, &kek.copies, opened.copied).await
     }
 
     async fn insert_profile(

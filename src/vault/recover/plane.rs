@@ -15,8 +15,6 @@ use crate::vault::VaultError;
 
 /// Objects that are read at the same time; each is at most 40 MiB.
 const READS_AT_ONCE: usize = 4;
-/// Revisions of one record that are tried: the sweep leaves one or two, and somebody may have put forgeries beside them.
-const MOST_COPIES: usize = 16;
 
 /// One copy of a record.
 #[derive(Debug, Clone, Copy)]
@@ -121,13 +119,13 @@ impl Plane {
         }
     }
 
+    /// However many copies there are, each is tried: whoever can write there must not push the true one out by forgeries.
     fn order(&mut self) {
         self.systems
             .sort_by_key(|system| std::cmp::Reverse(system.copied.revision));
         let lists = self.keks.values_mut().map(|kek| &mut kek.copies);
         for copies in lists.chain(self.envelopes.values_mut()) {
             copies.sort_by_key(|copied| std::cmp::Reverse(copied.revision));
-            copies.truncate(MOST_COPIES);
         }
     }
 }
