@@ -7,9 +7,9 @@ use futures_util::TryStreamExt as _;
 
 use super::objects::StoredObject;
 use super::{SealedObject, Vault, VaultError};
-use crate::catalog::ClipRow;
+use crate::catalog::{ClipRow, ObjectRow};
 use crate::model::{ClipId, ObjectId, ObjectKind};
-use crate::store::{Listed, Location};
+use crate::store::{Listed, Location, StoreError};
 
 /// Objects of the bucket that are looked up in the catalogue at once.
 const LOOKED_UP_AT_ONCE: usize = 500;
@@ -65,14 +65,13 @@ impl Vault {
         if unfit.is_empty() {
             return Ok((unfit, opened));
         }
-        // Changed while it was looked at: what was wrong may be right, or gone.
+        // The clip may have changed while it was looked at, or a link have ended with its media: what is still wrong counts.
         let now = self.inner.catalog.clip_any(clip).await?;
-        match now {
-            Some(now) if now.envelope.is_none() => Ok((Vec::new(), opened)),
-            Some(now) if now.updated_at != row.updated_at => self.look_at(&now).await,
-            Some(_) => Ok((unfit, opened)),
-            None => Ok((Vec::new(), opened)),
-        }
+        let Some(now) = now.filter(|row| row.envelope.is_some()) else {
+            return Ok((Vec::new(), opened));
+        };
+        let (still, _) = self.look_at(&now).await?;
+        Ok((unfit.into_iter().filter(|one| still.contains(one)).collect(), opened))
     }
 
     async fn look_at(&self, row: &ClipRow) -> Result<(Vec<Unfit>, u64), VaultError> {
@@ -94,13 +93,20 @@ impl Vault {
         };
         let mut named: HashMap<_, _> = manifest.objects.iter().map(|object| (object.id, object)).collect();
         let (mut unfit, mut opened) = (Vec::new(), 0);
-        for object in self.stored_objects(&keys).await? {
-            let told = Some(object.id);
+        for row in self.object_rows(clip).await? {
+            let (id, told) = (row.id, Some(row.id));
+            // One row that does not open must not hide what else is wrong.
+            let Some(object) = Self::open_objects(&keys, vec![row]).ok().and_then(|mut one| one.pop()) else {
+                named.remove(id.as_bytes());
+                unfit.push(of_clip(Flaw::Differs, told));
+                continue;
+            };
             let agrees = match (object.link, object.in_manifest()) {
                 // A link's media are in no manifest.
                 (Some(_), Ok(_)) => true,
                 (None, Ok(here)) => named.remove(object.id.as_bytes()).is_some_and(|there| {
                     (
+                        (here.suite, here.log2_segment),
                         here.commitment,
                         here.sha256,
                         here.length,
@@ -108,6 +114,7 @@ impl Vault {
                         &here.rendition,
                         here.kind,
                     ) == (
+                        (there.suite, there.log2_segment),
                         there.commitment,
                         there.sha256,
                         there.length,
@@ -137,12 +144,13 @@ impl Vault {
         Ok((unfit, opened))
     }
 
-    async fn stored_objects(&self, keys: &super::ClipKeys) -> Result<Vec<StoredObject>, VaultError> {
-        let mut objects = self.objects(keys, None).await?;
-        for link in self.inner.catalog.links_with_objects(keys.clip()).await? {
-            objects.extend(self.objects(keys, Some(link)).await?);
+    async fn object_rows(&self, clip: ClipId) -> Result<Vec<ObjectRow>, VaultError> {
+        let catalog = &self.inner.catalog;
+        let mut rows = catalog.objects_of(clip, None).await?;
+        for link in catalog.links_with_objects(clip).await? {
+            rows.extend(catalog.objects_of(clip, Some(link)).await?);
         }
-        Ok(objects)
+        Ok(rows)
     }
 
     /// Objects of the data bucket that neither a row nor an intent names. `told` hears how many were looked at.
@@ -152,11 +160,18 @@ impl Vault {
         while let Some(batch) = listing.try_next().await.map_err(|error| error.1)? {
             let ids: Vec<_> = batch.iter().map(|listed: &Listed| listed.id).collect();
             let known = self.inner.catalog.known_objects(&ids).await?;
-            unfit.extend(ids.iter().filter(|id| !known.contains(id)).map(|id| Unfit {
-                flaw: Flaw::Orphan,
-                clip: None,
-                object: Some(*id),
-            }));
+            for id in ids.iter().filter(|id| !known.contains(id)) {
+                match self.inner.store.size(Location::Data, *id).await {
+                    // Erased since it was listed.
+                    Err(StoreError::Missing(_)) => {}
+                    Err(error) => return Err(error.into()),
+                    Ok(_) => unfit.push(Unfit {
+                        flaw: Flaw::Orphan,
+                        clip: None,
+                        object: Some(*id),
+                    }),
+                }
+            }
             looked += ids.len() as u64;
             told(looked);
         }

@@ -13,5 +13,6 @@ mod room;
 mod rotation;
 mod sweep;
 mod uploads;
+mod verify;
 
 use room::{MINUTE, NOW, Room, holder, name, plain, store};
