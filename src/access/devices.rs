@@ -13,7 +13,7 @@ const MAX_LISTED: u32 = 1_000;
 
 /// An owner's vehicles are all written down in the owner's wrapped key: whoever changes one while another is changed begins
 /// again, and a person's few devices never meet as often as this.
-pub(super) const TURNS: usize = 5;
+const TURNS: usize = 5;
 
 /// What an owner calls a vehicle.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,13 +71,7 @@ impl Access {
         label: &str,
     ) -> Result<Device, AccessError> {
         let label = words::line("label", label, MAX_LABEL_CHARS)?;
-        for _ in 1..TURNS {
-            match self.try_rename(session, device, &label).await {
-                Err(error) if is_overtaken(&error) => {}
-                done => return done,
-            }
-        }
-        self.try_rename(session, device, &label).await
+        until_not_overtaken(|| self.try_rename(session, device, &label)).await
     }
 
     async fn try_rename(&self, session: &OwnerSession, device: DeviceId, label: &str) -> Result<Device, AccessError> {
@@ -121,13 +115,7 @@ impl Access {
     /// Revokes a vehicle: its next request is refused, and one that it is sending moves no offset any more. What came before
     /// stays its owner's. A second time changes nothing.
     pub async fn revoke_device(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
-        for _ in 1..TURNS {
-            match self.try_revoke(session, device).await {
-                Err(error) if is_overtaken(&error) => {}
-                done => return done,
-            }
-        }
-        self.try_revoke(session, device).await
+        until_not_overtaken(|| self.try_revoke(session, device)).await
     }
 
     async fn try_revoke(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
@@ -161,9 +149,18 @@ impl Access {
     }
 }
 
-/// Whether somebody else's change to the same owner's vehicles came first.
-pub(super) fn is_overtaken(error: &AccessError) -> bool {
-    matches!(error, AccessError::Vault(VaultError::Superseded))
+/// Makes a change again as long as somebody else's to the same owner's vehicles came first.
+pub(super) async fn until_not_overtaken<T, F>(change: impl Fn() -> F) -> Result<T, AccessError>
+where
+    F: Future<Output = Result<T, AccessError>>,
+{
+    for _ in 1..TURNS {
+        match change().await {
+            Err(AccessError::Vault(VaultError::Superseded)) => {}
+            done => return done,
+        }
+    }
+    change().await
 }
 
 fn found(vehicles: &mut [Vehicle], device: DeviceId) -> Option<&mut Vehicle> {
