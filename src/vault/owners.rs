@@ -13,6 +13,9 @@ use super::{OwnerKeys, Vault, VaultError, run_blocking};
 use crate::catalog::{CatalogError, KekRow, NewOwner, OwnerState, Tx};
 use crate::model::{KekId, OwnerId, TenantId, UnixMs};
 
+/// Of an owner's first KEK.
+const FIRST_VERSION: u32 = 1;
+
 /// An owner whose key lies in the key plane and whose row is not yet written.
 #[must_use = "the owner is there once it is recorded"]
 pub struct OwnerMade {
@@ -45,7 +48,7 @@ impl Vault {
             },
         };
         let root = self.inner.root.clone();
-        let made = run_blocking(move || make_kek(tenant, root.as_ref(), owner, &about)).await;
+        let made = run_blocking(move || make_kek(tenant, root.as_ref(), FIRST_VERSION, &about)).await;
         let kek = made.map_err(from_kek)?;
         Ok(OwnerMade {
             owner,
@@ -182,11 +185,17 @@ impl Vault {
     }
 }
 
-fn make_kek(tenant: TenantId, root: &dyn RootKey, owner: OwnerId, profile: &Profile) -> Result<KekRow, KekError> {
+/// A new KEK of the profile's owner, and its record.
+pub(super) fn make_kek(
+    tenant: TenantId,
+    root: &dyn RootKey,
+    version: u32,
+    profile: &Profile,
+) -> Result<KekRow, KekError> {
     let (id, kek) = (KekId::random(), Secret32::make_random());
     let head = KekHead {
         id: *id.as_bytes(),
-        version: 1,
+        version,
         revision: 1,
         state: KekState::Active,
     };
@@ -194,7 +203,7 @@ fn make_kek(tenant: TenantId, root: &dyn RootKey, owner: OwnerId, profile: &Prof
     let epoch = wrap.epoch;
     Ok(KekRow {
         id,
-        owner,
+        owner: OwnerId::from_bytes(profile.owner),
         version: head.version,
         epoch,
         revision: head.revision,

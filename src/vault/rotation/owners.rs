@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use dashvault_keys::Secret32;
 use dashvault_keys::kek::{self, KekHead, KekState, Profile, SealedKek};
 
 use super::super::clips::EnvelopeMade;
 use super::super::custody::from_kek;
+use super::super::owners::make_kek;
 use super::super::records::ClipDetails;
 use super::super::{Holder, OwnerKeys, Vault, VaultError, run_blocking};
 use super::{Failures, MAX_WALKS, Phase, Progress, Tell};
 use crate::catalog::{ClipRow, KekRow, MirrorSubject};
-use crate::model::{KekId, OwnerId};
+use crate::model::OwnerId;
 
 /// Envelopes that are written into the key plane at the same time, and put into their rows together.
 const CLIPS: u32 = 32;
@@ -101,27 +101,8 @@ impl Vault {
             field_key: keys.keys.field.duplicate(),
             about,
         };
-        let (root, sys, version) = (self.inner.root.clone(), *self.sys(), old.version + 1);
-        let made = run_blocking(move || {
-            let (id, new) = (KekId::random(), Secret32::make_random());
-            let head = KekHead {
-                id: *id.as_bytes(),
-                version,
-                revision: 1,
-                state: KekState::Active,
-            };
-            let wrap = kek::wrap(&sys, root.as_ref(), head.id, version, &new)?;
-            let (epoch, record) = (wrap.epoch, kek::seal(&sys, &head, &new, &[wrap], &profile)?);
-            Ok(KekRow {
-                id,
-                owner,
-                version,
-                epoch,
-                revision: 1,
-                least_revision: 0,
-                record,
-            })
-        });
+        let (root, tenant, version) = (self.inner.root.clone(), self.tenant(), old.version + 1);
+        let made = run_blocking(move || make_kek(tenant, root.as_ref(), version, &profile));
         let new = made.await.map_err(from_kek)?;
         let (retired, before) = self.retired(&keys, &old)?;
         // Two objects, so that none tells that its records belong together.
