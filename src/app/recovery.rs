@@ -11,7 +11,7 @@ use super::config::DataConfig;
 use super::output::Output;
 use super::progress::Shown;
 use super::rooms::{self, NewVault};
-use crate::model::{ClipId, OwnerId, SystemClock};
+use crate::model::{ClipId, SystemClock};
 use crate::store::Store;
 use crate::vault::{Flaw, Recovered, Stage, Unfit, Vault};
 
@@ -155,18 +155,12 @@ fn tell(unfit: &Unfit, output: Output) {
 
 async fn all_clips(rooms: &rooms::Rooms, owner: Option<&str>) -> Result<Vec<ClipId>, CommandError> {
     let catalog = &rooms.catalog;
-    if let Some(text) = owner {
-        let owner = match text.parse::<OwnerId>() {
-            Ok(owner) => Some(owner),
-            Err(_) => rooms.vault.find_owner(text).await.map_err(rooms::RoomsError::Vault)?,
-        };
-        let owner = owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {text}")))?;
-        return Ok(catalog
-            .clip_versions(owner)
-            .await?
-            .into_iter()
-            .map(|(id, _)| id)
-            .collect());
+    let ids = async |owner| {
+        let versions = catalog.clip_versions(owner).await?;
+        Ok::<_, CommandError>(versions.into_iter().map(|(id, _)| id))
+    };
+    if let Some(named) = owner {
+        return Ok(ids(rooms.owner(named).await?).await?.collect());
     }
     let (mut clips, mut after) = (Vec::new(), None);
     loop {
@@ -174,7 +168,7 @@ async fn all_clips(rooms: &rooms::Rooms, owner: Option<&str>) -> Result<Vec<Clip
         let Some(last) = owners.last() else { return Ok(clips) };
         after = Some(last.id);
         for owner in &owners {
-            clips.extend(catalog.clip_versions(owner.id).await?.into_iter().map(|(id, _)| id));
+            clips.extend(ids(owner.id).await?);
         }
     }
 }

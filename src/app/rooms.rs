@@ -7,12 +7,12 @@ use dashvault_keys::provider::{Keyring, KeyringError};
 use tracing::info;
 
 use super::config::DataConfig;
-use super::time;
+use super::{CommandError, time};
 use crate::access::{self, Access};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, CatalogError};
 use crate::library::Library;
-use crate::model::Clock;
+use crate::model::{Clock, OwnerId};
 use crate::store::{Store, StoreError};
 use crate::vault::{Custody, Vault, VaultError};
 
@@ -74,6 +74,17 @@ pub(super) struct Rooms {
     pub(super) access: Access,
     pub(super) library: Library,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Rooms {
+    /// The owner that a person named by id or by e-mail address.
+    pub(super) async fn owner(&self, named: &str) -> Result<OwnerId, CommandError> {
+        let owner = match named.parse() {
+            Ok(id) => Some(id),
+            Err(_) => self.access.find_owner(named).await?,
+        };
+        owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {named}")))
+    }
 }
 
 /// The database, its schema up to date.

@@ -144,11 +144,7 @@ async fn owners(rooms: &Rooms, args: &RotateArgs) -> Result<Vec<OwnerId>, Comman
     }
     let mut owners = Vec::with_capacity(args.owner.len());
     for named in &args.owner {
-        let owner = match named.parse() {
-            Ok(id) => Some(id),
-            Err(_) => rooms.access.find_owner(named).await?,
-        };
-        owners.push(owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {named}")))?);
+        owners.push(rooms.owner(named).await?);
     }
     Ok(owners)
 }
