@@ -6,7 +6,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::{Row, cursor};
+use super::row::{Row, cursor, places};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, ClipState, DeviceId, OwnerId, TenantId, UnixMs};
 
@@ -172,9 +172,8 @@ impl Catalog {
             return Ok(Vec::new());
         }
         let ids = &ids[..ids.len().min(MAX_CLIP_IDS)];
-        let places: Vec<_> = (1..=ids.len()).map(|n| format!("${n}")).collect();
         // The owner is compared here: were it in the condition, SQLite would walk all of an owner's clips to find some.
-        let text = format!("SELECT {COLUMNS} FROM clips WHERE id IN ({})", places.join(", "));
+        let text = format!("SELECT {COLUMNS} FROM clips WHERE id IN ({})", places(ids.len()));
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
         for id in ids {
             query = query.bind(id.as_bytes().to_vec());

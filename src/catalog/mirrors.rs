@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{Row, places};
 use super::{Catalog, CatalogError, IntentLocation, Tx};
 use crate::model::{ObjectId, TenantId, UnixMs};
 
@@ -191,8 +191,7 @@ impl Catalog {
             return Ok(Vec::new());
         }
         let objects = &objects[..objects.len().min(MAX_MIRROR_IDS)];
-        let places: Vec<_> = (1..=objects.len()).map(|n| format!("${n}")).collect();
-        let places = places.join(", ");
+        let places = places(objects.len());
         let text = format!(
             "SELECT object_id FROM mirrors WHERE object_id IN ({places}) \
              UNION SELECT object_id FROM intents WHERE object_id IN ({places})"

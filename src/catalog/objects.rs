@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{Row, places};
 use super::{Catalog, CatalogError, MAX_CLIP_IDS, Tx};
 use crate::model::{ClipId, LinkId, ObjectId, TenantId, UnixMs};
 
@@ -56,8 +56,10 @@ impl Catalog {
             return Ok(Vec::new());
         }
         let clips = &clips[..clips.len().min(MAX_CLIP_IDS)];
-        let places: Vec<_> = (1..=clips.len()).map(|n| format!("${n}")).collect();
-        let text = format!(select!("WHERE link_id IS NULL AND clip_id IN ({})"), places.join(", "));
+        let text = format!(
+            select!("WHERE link_id IS NULL AND clip_id IN ({})"),
+            places(clips.len())
+        );
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
         for clip in clips {
             query = query.bind(clip.as_bytes().to_vec());
@@ -81,8 +83,7 @@ impl Catalog {
             return Ok(Vec::new());
         }
         let ids = &ids[..ids.len().min(MAX_CLIP_IDS)];
-        let places: Vec<_> = (1..=ids.len()).map(|n| format!("${n}")).collect();
-        let places = places.join(", ");
+        let places = places(ids.len());
         // The intent first: an object moves from there to its row, never back.
         let text = format!(
             "SELECT object_id AS id FROM intents WHERE object_id IN ({places}) \

@@ -13,6 +13,12 @@ pub(super) fn cursor(after: Option<(UnixMs, [u8; 16])>) -> (UnixMs, Vec<u8>) {
     after.map_or((UnixMs::MIN, Vec::new()), |(time, id)| (time, id.to_vec()))
 }
 
+/// `$1, $2, …`: the places of so many values in a statement.
+pub(super) fn places(count: usize) -> String {
+    let places: Vec<_> = (1..=count).map(|n| format!("${n}")).collect();
+    places.join(", ")
+}
+
 /// A row of a named table.
 pub(super) struct Row<'r> {
     pub table: &'static str,
