@@ -61,6 +61,7 @@ async fn a_new_root_key_re_wraps_everything_and_touches_no_object() {
     let bucket = objects(&room.data).await;
     let done = room.vault.rotate_root(&quiet).await.unwrap();
     assert_eq!((done.rewrapped, done.failures.count), (3, 0));
+    assert_eq!(done.already, 0, "nobody is counted twice");
     let newest = Keyring::open(&room.keyring).unwrap().state().unwrap();
     assert_eq!((newest.epoch, newest.version), (1, 2));
     for (owner, _) in &clips {
