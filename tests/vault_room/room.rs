@@ -82,15 +82,20 @@ impl Room {
         self.restart().await
     }
 
-    /// Empties the table of mirrors, as in a database that is older than it.
-    pub async fn forget_mirrors(&self) {
+    /// Writes into the database as somebody does who has its file.
+    pub fn sqlite(&self, statements: &str) {
         let database = self.scratch.path().join("catalogue/vault.db");
         let done = std::process::Command::new("sqlite3")
             .arg(database)
-            .arg("PRAGMA busy_timeout = 5000; DELETE FROM mirrors; DELETE FROM erasures;")
+            .arg(format!("PRAGMA busy_timeout = 5000; {statements}"))
             .output()
             .expect("sqlite3");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// Empties the table of mirrors, as in a database that is older than it.
+    pub async fn forget_mirrors(&self) {
+        self.sqlite("DELETE FROM mirrors; DELETE FROM erasures;");
         for name in self.keyplane.names().await {
             if !name.starts_with("tombstones/") {
                 self.keyplane.remove(&name).await;

@@ -43,16 +43,10 @@ async fn a_row_that_does_not_open_is_named_and_the_rest_is_still_looked_at() {
         .find(|object| object.about.rendition == "original")
         .unwrap()
         .id;
-    let database = room.scratch.path().join("catalogue/vault.db");
     let hex: String = spoilt.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let done = std::process::Command::new("sqlite3")
-        .arg(database)
-        .arg(format!(
-            "PRAGMA busy_timeout = 5000; UPDATE objects SET sealed_about = zeroblob(600) WHERE id = x'{hex}'"
-        ))
-        .output()
-        .expect("sqlite3");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    room.sqlite(&format!(
+        "UPDATE objects SET sealed_about = zeroblob(600) WHERE id = x'{hex}'"
+    ));
     let (unfit, opened) = room.vault.verify_clip(keys.clip()).await.unwrap();
     assert_eq!(opened, 0);
     let found = |flaw, object| {
