@@ -1,11 +1,8 @@
 //! The list of what happened, newest first, its texts opened.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::{Audit, AuditError, EventKind};
 use crate::catalog::EventRow;
-use crate::model::{ClipId, EventId, LinkId, OwnerId, UnixMs};
+use crate::model::{ClipId, EventId, LinkId, OwnerId, Place, UnixMs};
 use crate::vault::{EventText, OwnerKeys};
 
 /// One line of an owner's activity.
@@ -38,30 +35,8 @@ pub struct Activity {
     pub next: Option<ActivityCursor>,
 }
 
-/// A place in an activity list; its text goes to the client and comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ActivityCursor {
-    at: UnixMs,
-    id: EventId,
-}
-
-impl fmt::Display for ActivityCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.at, self.id)
-    }
-}
-
-impl FromStr for ActivityCursor {
-    type Err = AuditError;
-
-    fn from_str(text: &str) -> Result<Self, AuditError> {
-        let (at, id) = text.split_once('.').ok_or(AuditError::Cursor)?;
-        Ok(Self {
-            at: at.parse().map_err(|_| AuditError::Cursor)?,
-            id: id.parse().map_err(|_| AuditError::Cursor)?,
-        })
-    }
-}
+/// A place in an activity list.
+pub type ActivityCursor = Place<EventId>;
 
 /// Events of one page at most: more would only be scrolled past.
 pub const MAX_EVENTS_A_PAGE: u32 = 200;
@@ -79,7 +54,7 @@ impl Audit {
         let mut rows = self.inner.catalog.events_of(owner, before, limit + 1).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(|last| ActivityCursor {
+        let next = rows.last().filter(|_| more).map(|last| Place {
             at: last.at,
             id: last.id,
         });
@@ -109,32 +84,5 @@ fn happened(row: EventRow, keys: Option<&OwnerKeys>) -> Happened {
         at: row.at,
         last_at: row.last_at,
         count: row.count,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_survives_its_text_and_other_texts_are_none() {
-        let cursor = ActivityCursor {
-            at: 1_764_036_582_123,
-            id: EventId::random(),
-        };
-        assert_eq!(cursor.to_string().parse::<ActivityCursor>().unwrap(), cursor);
-        for text in [
-            "",
-            ".",
-            "1",
-            "1.x",
-            "x.aaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "99999999999999999999.aa",
-        ] {
-            assert!(
-                matches!(text.parse::<ActivityCursor>(), Err(AuditError::Cursor)),
-                "{text}"
-            );
-        }
     }
 }

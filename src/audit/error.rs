@@ -7,9 +7,6 @@ use crate::vault::VaultError;
 /// An error of the record.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The text does not name a place in an activity list.
-    #[error("the cursor is not one of ours")]
-    Cursor,
     /// The catalogue failed.
     #[error("the record cannot be kept")]
     Catalog(#[from] CatalogError),
@@ -22,7 +19,6 @@ impl AuditError {
     /// What it means to whoever asked, when it is no answer of its own there.
     pub fn trouble(&self) -> Trouble {
         match self {
-            Self::Cursor => Trouble::Defect,
             Self::Catalog(error) => error.trouble(),
             Self::Vault(error) => error.trouble(),
         }

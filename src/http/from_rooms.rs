@@ -10,7 +10,7 @@ use crate::access::AccessError;
 use crate::audit::AuditError;
 use crate::ingest::IngestError;
 use crate::library::LibraryError;
-use crate::model::{Trouble, UnixMs};
+use crate::model::{PlaceError, Trouble, UnixMs};
 
 /// Somebody has to do something first.
 const LOCKED_RETRY_SECS: u32 = 60;
@@ -51,10 +51,15 @@ impl From<AccessError> for Problem {
 
 impl From<AuditError> for Problem {
     fn from(error: AuditError) -> Self {
-        match error {
-            AuditError::Cursor => Self::bad_query().with("field", "cursor"),
-            other => from_trouble(other.trouble(), &other),
-        }
+        from_trouble(error.trouble(), &error)
+    }
+}
+
+impl From<PlaceError> for Problem {
+    fn from(_: PlaceError) -> Self {
+        Self::bad_query()
+            .with("field", "cursor")
+            .detail("cursor: none that this list gave")
     }
 }
 

@@ -3,6 +3,7 @@
 mod clock;
 mod id;
 pub mod index;
+mod place;
 mod range;
 mod state;
 mod trouble;
@@ -12,6 +13,7 @@ pub use id::{
     ClipId, CredentialId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, ObjectId, OwnerId, PairingId,
     TenantId, UploadKeyId,
 };
+pub use place::{Place, PlaceError};
 pub use range::{ByteRange, RangeError};
 pub use state::{
     ClipState, CredentialKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind, ObjectKind,
