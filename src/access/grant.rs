@@ -4,8 +4,9 @@ use super::{Access, AccessError, LinkSession, OwnerSession};
 use crate::audit::Viewing;
 use crate::model::{ClipId, ClipState, CredentialId, LinkId, MediaKind, OwnerId};
 
-/// Leave to read one clip, or one link's media of it, now. Not kept beyond the request it was made for.
-#[derive(Debug, PartialEq, Eq)]
+/// Leave to read one clip, or one link's media of it, now. Not kept beyond the request it was made for; a long answer asks
+/// again with [`Access::still_reads`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadGrant {
     owner: OwnerId,
     clip: ClipId,
@@ -69,5 +70,29 @@ impl Access {
             link: Some(row.id),
             credential: session.credential(),
         })
+    }
+
+    /// Whether a grant would still be made: session and owner stand, the clip is not being erased, the link neither revoked
+    /// nor over. For answers that last longer than the moment they were granted in.
+    pub async fn still_reads(&self, grant: &ReadGrant) -> Result<bool, AccessError> {
+        let inner = &self.inner;
+        let Some(credential) = inner.catalog.credential(grant.credential).await? else {
+            return Ok(false);
+        };
+        let now = inner.clock.now_ms();
+        if credential.revoked_at.is_some() || credential.expires_at.is_some_and(|end| end <= now) {
+            return Ok(false);
+        }
+        match grant.link {
+            Some(link) => match self.standing_link(link).await {
+                Ok(_) => Ok(true),
+                Err(AccessError::LinkRevoked | AccessError::LinkEnded) => Ok(false),
+                Err(error) => Err(error),
+            },
+            None => {
+                let clip = inner.catalog.clip(grant.owner, grant.clip).await?;
+                Ok(clip.is_some_and(|row| row.state != ClipState::Erasing))
+            }
+        }
     }
 }

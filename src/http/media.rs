@@ -1,23 +1,30 @@
 //! Bytes of media: whole, in ranges, or not at all because the client has them (RFC 9110, sections 13 and 14).
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue, HttpDate};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 
 use super::caller::is_head;
 use super::face::Face;
 use super::from_rooms::{chain, http_date};
 use super::problem::Problem;
-use crate::access::ReadGrant;
+use crate::access::{Access, AccessError, ReadGrant};
 use crate::library::{Disposition, LibraryError, Resource, What};
 use crate::model::{ByteRange, RangeError, UnixMs};
 
 /// A player that asks from somewhere to the end seeks away before long; curl and wget would take a short answer for the
 /// whole file, so only media elements are cut short.
 const MAX_OPEN_ENDED_BYTES: u64 = 4 << 20;
+
+/// An answer asks again after so long whether it may go on: a clip of gigabytes takes hours over a bad link, and a
+/// revocation is to be felt at once.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Answers a request for media that the grant reaches.
 pub(super) async fn send(
@@ -28,7 +35,10 @@ pub(super) async fn send(
 ) -> Result<HttpResponse, Problem> {
     let rooms = face.rooms.clone();
     let resource = face
-        .ask(async move { rooms.library.open(&grant, &what).await })
+        .ask({
+            let grant = grant.clone();
+            async move { rooms.library.open(&grant, &what).await }
+        })
         .await?
         .ok_or_else(Problem::not_found)?;
     let (length, tag, modified) = (resource.length(), resource.etag().to_owned(), resource.last_modified());
@@ -71,7 +81,8 @@ pub(super) async fn send(
     let bytes = face
         .ask(async move { rooms.library.stream(resource, range).await })
         .await?;
-    let mut bytes = face.read_ahead(bytes);
+    let access = face.rooms.access.clone();
+    let mut bytes = face.read_ahead(while_granted(access, grant, bytes));
     // The first bytes are here before the head is sent: what is damaged or gone is told as such, not as a broken line.
     let first = match bytes.next().await {
         Some(first) => Some(Ok(first?)),
@@ -83,11 +94,64 @@ pub(super) async fn send(
             Ok(chunk)
         }
         Err(error) => {
-            tracing::error!(causes = chain(&error), "media ended before its end");
+            error.log();
             Err(error)
         }
     });
     Ok(response.body(SizedStream::new(range.len(), counted)))
+}
+
+/// Why media ends before its end. The head is sent by then: the client sees a connection that broke.
+#[derive(Debug, thiserror::Error)]
+enum StreamError {
+    #[error("what was asked for cannot be read on")]
+    Library(#[from] LibraryError),
+    #[error("whether it may still be read cannot be told")]
+    Access(#[from] AccessError),
+    #[error("the leave to read it was taken back")]
+    TakenBack,
+}
+
+impl StreamError {
+    fn log(&self) {
+        match self {
+            Self::TakenBack => tracing::info!("media ended, since the leave to read it was taken back"),
+            broken => tracing::error!(causes = chain(broken), "media ended before its end"),
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Library(error) => error.into(),
+            StreamError::Access(error) => error.into(),
+            StreamError::TakenBack => Self::not_found(),
+        }
+    }
+}
+
+/// The bytes of a stream for as long as the grant would still be made.
+fn while_granted(
+    access: Access,
+    grant: ReadGrant,
+    bytes: impl Stream<Item = Result<Bytes, LibraryError>> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, StreamError>> + Send + 'static {
+    let asking = Arc::new((access, grant));
+    let mut asked = Instant::now();
+    bytes.then(move |chunk| {
+        let again = asked.elapsed() >= ASK_AGAIN;
+        if again {
+            asked = Instant::now();
+        }
+        let asking = asking.clone();
+        async move {
+            if again && !asking.0.still_reads(&asking.1).await? {
+                return Err(StreamError::TakenBack);
+            }
+            Ok(chunk?)
+        }
+    })
 }
 
 fn describe(response: &mut HttpResponseBuilder, resource: &Resource) {

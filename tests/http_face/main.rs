@@ -6,4 +6,5 @@ mod problems;
 mod ranges;
 mod sessions;
 mod silence;
+mod streams;
 mod world;
