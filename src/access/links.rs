@@ -8,7 +8,7 @@ use super::error::at_most;
 use super::{Access, AccessError, LinkSpan, OwnerSession, words};
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::{LinkRow, NewJob, NewLink};
-use crate::model::{ClipId, ClipState, JobId, JobKind, LinkId, LinkMediaState, OwnerId, UnixMs};
+use crate::model::{ClipId, ClipState, JobId, JobKind, LinkId, LinkMediaState, OwnerId, Place, UnixMs};
 use crate::vault::{ClipKeys, ClipSummary, LinkAbout};
 
 /// A link never lives longer, and never without end.
@@ -21,8 +21,8 @@ const MAX_LIVE_OF_CLIP: u32 = 50;
 const MAX_LIVE_OF_OWNER: u32 = 500;
 /// A name, or an address of at most 254 characters, fits.
 const MAX_RECIPIENT_CHARS: usize = 254;
-/// Links that a list shows, ended ones included.
-const MAX_LISTED: u32 = 1_000;
+/// Links of one page at most, ended ones included.
+pub const MAX_LINKS_A_PAGE: u32 = 1_000;
 /// Less than three frames are not worth a link.
 const MIN_SPAN_MS: u64 = 100;
 /// How far a player's end of the clip may lie behind the vault's.
@@ -109,6 +109,15 @@ pub struct Link {
     pub revoked_at: Option<UnixMs>,
 }
 
+/// A page of an owner's links.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkPage {
+    /// Newest first.
+    pub links: Vec<Link>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<Place<LinkId>>,
+}
+
 impl Access {
     /// Makes a link: row, event and the job that makes its media, in one transaction.
     pub async fn make_link(
@@ -185,12 +194,28 @@ impl Access {
         })
     }
 
-    /// An owner's links, newest first.
-    pub async fn links(&self, session: &OwnerSession) -> Result<Vec<Link>, AccessError> {
+    /// At most `limit` (1 to [`MAX_LINKS_A_PAGE`]) links of an owner, newest first, from the first behind `after`.
+    pub async fn links(
+        &self,
+        session: &OwnerSession,
+        after: Option<Place<LinkId>>,
+        limit: u32,
+    ) -> Result<LinkPage, AccessError> {
         let inner = &self.inner;
-        let rows = inner.catalog.links_of(session.owner(), MAX_LISTED).await?;
+        let limit = limit.clamp(1, MAX_LINKS_A_PAGE);
+        let after = after.map(|place| (place.at, place.id));
+        let mut rows = inner.catalog.links_of(session.owner(), after, limit + 1).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(|last| Place {
+            at: last.created_at,
+            id: last.id,
+        });
         if rows.is_empty() {
-            return Ok(Vec::new());
+            return Ok(LinkPage {
+                links: Vec::new(),
+                next,
+            });
         }
         let owner_keys = inner.vault.owner_keys(session.owner()).await?;
         let ids: BTreeSet<_> = rows.iter().map(|row| row.clip).collect();
@@ -205,7 +230,11 @@ impl Access {
             }
         }
         let now = inner.clock.now_ms();
-        rows.iter().map(|row| listed(row, keys.get(&row.clip), now)).collect()
+        let links = rows.iter().map(|row| listed(row, keys.get(&row.clip), now));
+        Ok(LinkPage {
+            links: links.collect::<Result<_, _>>()?,
+            next,
+        })
     }
 
     /// Revokes a link: its next request is refused, and its media go. A second time changes nothing.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use devices::{Device, VehicleName};
 pub use error::AccessError;
 pub use grant::ReadGrant;
-pub use links::{Link, LinkMade, LinkState, LinkWish};
+pub use links::{Link, LinkMade, LinkPage, LinkState, LinkWish, MAX_LINKS_A_PAGE};
 pub use owners::{Owner, OwnerAdded, SignIn, SignedIn};
 pub use pairing::{Paired, PairingCode};
 pub use principal::{DeviceSession, LinkSession, LinkSpan, OwnerSession, Principal};

@@ -74,12 +74,22 @@ impl Catalog {
         row.as_ref().map(read).transpose()
     }
 
-    /// At most `limit` links of an owner, newest first.
-    pub async fn links_of(&self, owner: OwnerId, limit: u32) -> Result<Vec<LinkRow>, CatalogError> {
+    /// At most `limit` links of an owner, newest first, from the first behind `after`.
+    pub async fn links_of(
+        &self,
+        owner: OwnerId,
+        after: Option<(UnixMs, LinkId)>,
+        limit: u32,
+    ) -> Result<Vec<LinkRow>, CatalogError> {
+        // Nothing is newer than the largest time, so that the first page is a page like the others.
+        let (time, id) = after.map_or((UnixMs::MAX, Vec::new()), |(time, id)| (time, id.as_bytes().to_vec()));
         let rows = sqlx::query(select!(
-            "WHERE l.owner_id = $1 ORDER BY l.created_at DESC, l.id LIMIT $2"
+            "WHERE l.owner_id = $1 AND (l.created_at < $2 OR (l.created_at = $2 AND l.id > $3)) \
+             ORDER BY l.created_at DESC, l.id LIMIT $4"
         ))
         .bind(owner.as_bytes().to_vec())
+        .bind(time)
+        .bind(id)
         .bind(i64::from(limit))
         .fetch_all(self.readers())
         .await?;

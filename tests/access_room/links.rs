@@ -17,7 +17,7 @@ async fn making_a_link_is_a_row_an_event_and_a_job() {
         (START + 3_600 * SECOND, LinkState::Preparing)
     );
 
-    let listed = house.access.links(&owner).await.unwrap();
+    let listed = house.access.links(&owner, None, 100).await.unwrap().links;
     let [link] = listed.as_slice() else { panic!("one link") };
     assert_eq!((link.id, link.clip, link.state), (made.id, clip, LinkState::Preparing));
     assert_eq!(link.recipient.as_deref(), Some("claims@insurer.example"));
@@ -108,10 +108,10 @@ async fn a_link_is_narrow() {
     refused!(refuse(spanned(0, 11_001)).await, Invalid { field: "to_ms", .. });
     refused!(refuse(spanned(6_000, 2_000)).await, Invalid { field: "from_ms", .. });
     refused!(refuse(spanned(6_000, 6_000)).await, Invalid { field: "from_ms", .. });
-    assert!(house.access.links(&owner).await.unwrap().is_empty());
+    assert!(house.access.links(&owner, None, 100).await.unwrap().links.is_empty());
     // What a player calls the end may be a little later than the vault's.
     house.link(&owner, clip, spanned(0, 10_400)).await;
-    let listed = house.access.links(&owner).await.unwrap();
+    let listed = house.access.links(&owner, None, 100).await.unwrap().links;
     assert_eq!(listed[0].span.map(|span| span.to_ms), Some(10_000));
 }
 
@@ -167,7 +167,7 @@ async fn a_links_state_tells_what_became_of_it() {
             },
         )
         .await;
-    let state = async || house.access.links(&owner).await.unwrap()[0].state;
+    let state = async || house.access.links(&owner, None, 100).await.unwrap().links[0].state;
     let mut tx = house.catalog.begin().await.unwrap();
     let ready = tx.set_link_media(made.id, LinkMediaState::Preparing, LinkMediaState::Ready, None);
     assert!(ready.await.unwrap());
@@ -192,7 +192,7 @@ async fn an_erased_clips_link_no_longer_says_whom_it_was_for() {
     let mut tx = house.catalog.begin().await.unwrap();
     assert!(tx.erase_clip_keys(clip, START).await.unwrap());
     tx.commit().await.unwrap();
-    let listed = house.access.links(&owner).await.unwrap();
+    let listed = house.access.links(&owner, None, 100).await.unwrap().links;
     assert_eq!(
         (listed[0].state, listed[0].recipient.as_deref(), listed[0].span),
         (LinkState::Expired, None, None)
@@ -214,13 +214,13 @@ async fn revoking_is_the_owners_and_is_recorded_once() {
         .revoke_link(&owner, made.id)
         .await
         .expect("a second time changes nothing");
-    let listed = house.access.links(&owner).await.unwrap();
+    let listed = house.access.links(&owner, None, 100).await.unwrap().links;
     assert_eq!(
         (listed[0].state, listed[0].revoked_at),
         (LinkState::Revoked, Some(START))
     );
     assert_eq!(house.count(owner.owner(), EventKind::LinkRevoked).await, 1);
-    assert!(house.access.links(&other).await.unwrap().is_empty());
+    assert!(house.access.links(&other, None, 100).await.unwrap().links.is_empty());
     let to_clear = house.catalog.links_to_clear(START, None, 10).await.unwrap();
     assert_eq!(
         to_clear.iter().map(|row| row.id).collect::<Vec<_>>(),
@@ -245,7 +245,7 @@ async fn links_are_listed_newest_first() {
         made.push(house.link(&owner, clips[n % 2], wish).await.id);
     }
     made.reverse();
-    let listed = house.access.links(&owner).await.unwrap();
+    let listed = house.access.links(&owner, None, 100).await.unwrap().links;
     assert_eq!(listed.iter().map(|link| link.id).collect::<Vec<_>>(), made);
     let recipients: Vec<_> = listed.iter().filter_map(|link| link.recipient.as_deref()).collect();
     assert_eq!(recipients, ["number 3", "number 2", "number 1", "number 0"]);

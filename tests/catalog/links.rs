@@ -103,9 +103,34 @@ async fn a_revoked_link_stays_revoked_and_only_its_owner_revokes_it() {
         let revoked = [id, sibling].map(async |id| catalog.link_any(id).await.unwrap().unwrap().revoked_at);
         let [first, second] = revoked;
         assert_eq!((first.await, second.await), (Some(20), Some(40)));
-        let listed = catalog.links_of(owner.1, 10).await.unwrap();
+        let listed = catalog.links_of(owner.1, None, 10).await.unwrap();
         assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), [sibling, id]);
-        assert!(catalog.links_of(other.1, 10).await.unwrap().is_empty());
+        assert!(catalog.links_of(other.1, None, 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pages_of_links_show_each_once_and_the_newest_first() {
+    both(async |catalog| {
+        let owner = an_owner(&catalog).await;
+        let clip = a_ready_clip(&catalog, owner.0, owner.1).await;
+        // Three made within one millisecond lie on both sides of a page's end.
+        let mut made = Vec::new();
+        for at in [10, 11, 12, 12, 12, 13] {
+            made.push((at, add(&catalog, owner, clip, at).await));
+        }
+        made.sort_by_key(|&(at, id)| (-at, id));
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = catalog.links_of(owner.1, after, 2).await.unwrap();
+            listed.extend(page.iter().map(|row| (row.created_at, row.id)));
+            match page.last() {
+                Some(last) => after = Some((last.created_at, last.id)),
+                None => break,
+            }
+        }
+        assert_eq!(listed, made);
     })
     .await;
 }

@@ -3,11 +3,11 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::health::ProblemBody;
-use super::id;
 use super::session::TokenBody;
+use super::{id, query};
 use crate::access::{Link, LinkSpan, LinkWish};
 use crate::http::body;
 use crate::http::caller::{Owner, wants_cookie};
@@ -15,8 +15,10 @@ use crate::http::cookies::Session;
 use crate::http::face::Face;
 use crate::http::problem::Problem;
 use crate::library::{SharedView, Time};
-use crate::model::{ClipId, LinkId};
+use crate::model::{ClipId, LinkId, Place};
 
+/// Links of a page when nothing is said.
+const DEFAULT_PAGE: u32 = 100;
 /// How often a link may be opened when nothing is said.
 const DEFAULT_OPENS: u32 = 10;
 
@@ -87,11 +89,23 @@ pub(in crate::http) struct LinkBody {
     revoked_at: Option<Time>,
 }
 
-/// An owner's links.
+/// Which links to list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct LinkListParams {
+    /// At most this many; 100 when absent, 1,000 at most.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of an owner's links.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct LinkListBody {
     /// Newest first.
     links: Vec<LinkBody>,
+    /// Brings the next page; none after the last.
+    next_cursor: Option<String>,
 }
 
 /// A link that was redeemed.
@@ -166,14 +180,25 @@ pub(in crate::http) async fn make(
 
 /// The owner's links.
 #[utoipa::path(
-    get, path = "/v1/links", tag = "links",
+    get, path = "/v1/links", tag = "links", params(LinkListParams),
     responses((status = 200, body = LinkListBody), (status = "4XX", body = ProblemBody))
 )]
-pub(in crate::http) async fn list(face: web::Data<Face>, Owner(session): Owner) -> Result<HttpResponse, Problem> {
+pub(in crate::http) async fn list(
+    face: web::Data<Face>,
+    Owner(session): Owner,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let asked: LinkListParams = query(&request)?;
+    let limit = asked.limit.unwrap_or(DEFAULT_PAGE);
+    let after: Option<Place<LinkId>> = asked.cursor.as_deref().map(str::parse).transpose()?;
     let rooms = face.rooms.clone();
-    let links = face.ask(async move { rooms.access.links(&session).await }).await?;
-    let links = links.into_iter().map(LinkBody::from).collect();
-    Ok(HttpResponse::Ok().json(LinkListBody { links }))
+    let page = face
+        .ask(async move { rooms.access.links(&session, after, limit).await })
+        .await?;
+    Ok(HttpResponse::Ok().json(LinkListBody {
+        links: page.links.into_iter().map(LinkBody::from).collect(),
+        next_cursor: page.next.map(|place| place.to_string()),
+    }))
 }
 
 /// Revokes a link: its next request is refused.

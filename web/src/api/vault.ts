@@ -5,6 +5,7 @@ import type { Clip, Device, Event, LinkMade, LinkRow, LinkWish, Me, PairingCode,
 /** Clips a request of the list. */
 export const CLIPS_A_PAGE = 24;
 const EVENTS_A_PAGE = 50;
+const LINKS_AT_ONCE = 1000;
 
 const COOKIE = { "Accept-Session": "cookie" };
 const id = encodeURIComponent;
@@ -38,7 +39,8 @@ export const restore = (clipId: string) => call<unknown>(`/v1/clips/${id(clipId)
 
 export const makeLink = (clipId: string, wish: LinkWish) =>
   call<LinkMade>(`/v1/clips/${id(clipId)}/links`, { method: "POST", body: wish });
-export const links = async () => (await call<{ links: LinkRow[] }>("/v1/links")).links;
+/** The newest links; an owner has at most half as many that are not over. */
+export const links = async () => (await call<{ links: LinkRow[] }>(`/v1/links?limit=${LINKS_AT_ONCE}`)).links;
 export const revokeLink = (linkId: string) => call<unknown>(`/v1/links/${id(linkId)}`, { method: "DELETE" });
 
 export const devices = async () => (await call<{ devices: Device[] }>("/v1/devices")).devices;
