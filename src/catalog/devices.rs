@@ -65,10 +65,10 @@ impl Catalog {
         row.as_ref().map(read).transpose()
     }
 
-    /// At most `limit` vehicles of an owner, the one paired last first.
+    /// At most `limit` vehicles of an owner: those that may speak before those that were revoked, the one paired last first.
     pub async fn devices_of(&self, owner: OwnerId, limit: u32) -> Result<Vec<DeviceRow>, CatalogError> {
         let rows = sqlx::query(select!(
-            "WHERE d.owner_id = $1 ORDER BY d.paired_at DESC, d.id LIMIT $2"
+            "WHERE d.owner_id = $1 ORDER BY CASE d.state WHEN 'active' THEN 0 ELSE 1 END, d.paired_at DESC, d.id LIMIT $2"
         ))
         .bind(owner.as_bytes().to_vec())
         .bind(i64::from(limit))

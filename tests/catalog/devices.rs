@@ -58,12 +58,17 @@ async fn a_revoked_vehicle_may_not_speak_and_does_not_come_back() {
         assert!(catalog.active_device(id).await.unwrap().is_none());
         assert!(catalog.active_device(kept).await.unwrap().is_some());
         assert_eq!(in_tx!(catalog, tx => tx.count_active_devices(owner.1)), 1);
+        let later = add(&catalog, owner, 11).await;
+        assert!(in_tx!(catalog, tx => tx.revoke_device(owner.1, later, 20)));
+        let listed = catalog.devices_of(owner.1, 10).await.unwrap();
+        let listed: Vec<_> = listed.iter().map(|row| row.id).collect();
+        assert_eq!(listed, [kept, later, id], "whoever may speak comes first, however old");
         begin_erasure(&catalog, owner.1).await;
         assert!(
             catalog.active_device(kept).await.unwrap().is_none(),
             "its owner is being erased"
         );
-        assert_eq!(in_tx!(catalog, tx => tx.remove_devices_of(owner.1)), 2);
+        assert_eq!(in_tx!(catalog, tx => tx.remove_devices_of(owner.1)), 3);
     })
     .await;
 }

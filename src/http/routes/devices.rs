@@ -79,7 +79,7 @@ pub(in crate::http) struct DeviceBody {
 /// An owner's vehicles.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct DeviceListBody {
-    /// Newest first, revoked ones too.
+    /// Those that may speak, then the revoked ones; each newest first.
     devices: Vec<DeviceBody>,
 }
 
