@@ -18,6 +18,8 @@ use actix_web::web;
 const MAX_JSON_BYTES: usize = 16 * 1024;
 /// A client that sends nothing for so long has gone; over a bad cellular link gaps of ten seconds are common.
 const IDLE: Duration = Duration::from_secs(30);
+/// A JSON body is a packet or two; one that drips a byte at a time is not waited for.
+const JSON_WHOLE: Duration = Duration::from_secs(60);
 /// Chunks read ahead of the writer; each is what one read of the socket brought, at most 32 KiB.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -37,8 +39,10 @@ pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload
     }
     // It may hold a token.
     let mut body = Zeroizing::new(Vec::with_capacity(1024));
+    let end = tokio::time::Instant::now() + JSON_WHOLE;
     loop {
-        match tokio::time::timeout(IDLE, payload.next()).await {
+        let within = end.min(tokio::time::Instant::now() + IDLE);
+        match tokio::time::timeout_at(within, payload.next()).await {
             Err(_) => return Err(Problem::body_stalled()),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Problem::bad_request().detail("the body ended early")),
