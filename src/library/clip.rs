@@ -93,6 +93,8 @@ impl Library {
         view.bytes = Some(details.bytes);
         view.sha256 = Some(details.sha256).filter(|hex| !hex.is_empty());
         view.filename = details.filename;
+        view.camera = details.camera;
+        view.kind = summary.kind;
         view.has_audio = summary.has_audio;
         view.has_track = summary.has_track;
         view.renditions = renditions(&objects);
@@ -145,6 +147,8 @@ fn from_row(row: &ClipRow) -> ClipView {
         sha256: None,
         device_id: row.device,
         filename: None,
+        camera: None,
+        kind: None,
         renditions: Vec::new(),
         has_audio: false,
         has_track: false,

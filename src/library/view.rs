@@ -45,6 +45,10 @@ pub struct ClipView {
     pub device_id: Option<DeviceId>,
     /// The name the sender gave it.
     pub filename: Option<String>,
+    /// Which camera took it, in the sender's word.
+    pub camera: Option<String>,
+    /// Why it was kept, in the sender's word: `event`, `routine` and such.
+    pub kind: Option<String>,
     /// What can be played, the largest first.
     pub renditions: Vec<RenditionView>,
     /// It has sound.

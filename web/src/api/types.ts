@@ -26,6 +26,8 @@ export interface Clip {
   sha256: string | null;
   device_id: string | null;
   filename?: string | null;
+  camera?: string | null;
+  kind?: string | null;
   renditions: Rendition[];
   has_audio: boolean;
   has_track: boolean;
