@@ -41,6 +41,9 @@ pub(super) enum Command {
     /// Owners of clips
     #[command(subcommand, after_help = VARIABLES)]
     Owner(OwnerCommand),
+    /// One clip: hold it against trash and erasure, let it go
+    #[command(subcommand, after_help = VARIABLES)]
+    Clip(ClipCommand),
     /// The vehicle's side: pair, make a token
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -78,6 +81,27 @@ pub(super) struct DataArgs {
     /// Where the vault is reached from outside, for example https://vault.example.org; links are made of it
     #[arg(long, env = "DASHVAULT_PUBLIC_URL", value_name = "URL")]
     pub(super) public_url: Option<String>,
+}
+
+/// Commands about one clip.
+#[derive(Subcommand)]
+pub(super) enum ClipCommand {
+    /// Hold a clip, as for a dispute: nobody can trash or erase it, and its owner is told
+    #[command(after_help = VARIABLES)]
+    Hold(ClipArgs),
+    /// Let a held clip go
+    #[command(after_help = VARIABLES)]
+    Release(ClipArgs),
+}
+
+/// Which clip.
+#[derive(Args)]
+pub(super) struct ClipArgs {
+    /// The clip's id
+    #[arg(value_name = "CLIP")]
+    pub(super) clip: String,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
 }
 
 /// What is opened.

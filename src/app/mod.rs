@@ -1,6 +1,7 @@
 //! Configuration, wiring, commands and telemetry.
 
 mod cli;
+mod clips;
 mod config;
 mod doctor;
 mod folder_lock;
@@ -40,6 +41,8 @@ enum CommandError {
     Catalog(#[from] crate::catalog::CatalogError),
     #[error(transparent)]
     Vault(#[from] crate::vault::VaultError),
+    #[error(transparent)]
+    Library(#[from] crate::library::LibraryError),
     #[error(transparent)]
     Client(#[from] dashvault_client::ClientError),
     #[error(transparent)]
@@ -87,6 +90,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Serve(args) => serve::serve(ServeConfig::read(&args, variables)?, output).await,
         Command::Work(args) => serve::work(WorkConfig::read(&args, variables)?, output).await,
         Command::Owner(command) => owners::run(command, output).await,
+        Command::Clip(command) => clips::run(command, output).await,
         Command::Device(command) => vehicle::device(command, output).await,
         Command::Upload(args) => vehicle::upload(args, output).await,
         Command::Keys(command) => keys::run(command, output).await,

@@ -1,4 +1,4 @@
-//! Trash, the way back, and erasure.
+//! Trash, the way back, holds, and erasure.
 
 use super::view::ClipView;
 use super::{Library, LibraryError, TRASH_MS};
@@ -93,6 +93,32 @@ impl Library {
             self.inner.catalog.checkpoint().await?;
         }
         self.clip(session, clip).await
+    }
+
+    /// Holds a clip for the operator, as for a dispute, or lets it go: a held clip can be neither trashed nor erased. Its
+    /// owner sees both. False when there is no such clip, or it has no keys yet or no more.
+    pub async fn hold(&self, clip: ClipId, held: bool) -> Result<bool, LibraryError> {
+        let Some(row) = self.inner.catalog.clip_any(clip).await? else {
+            return Ok(false);
+        };
+        if row.held == held {
+            return Ok(true);
+        }
+        if !self.inner.vault.hold_clip(clip, held).await? {
+            return Ok(false);
+        }
+        let kind = if held {
+            EventKind::ClipHeld
+        } else {
+            EventKind::ClipReleased
+        };
+        let mut tx = self.inner.catalog.begin().await?;
+        self.inner
+            .audit
+            .record(&mut tx, NewEvent::of_clip(row.owner, kind, clip))
+            .await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn owned(&self, session: &OwnerSession, clip: ClipId) -> Result<Option<ClipRow>, LibraryError> {

@@ -184,6 +184,10 @@ states! {
         ClipTrashed = "clip_trashed",
         /// A clip came back from the trash.
         ClipRestored = "clip_restored",
+        /// The operator holds a clip, as for a dispute: it can be neither trashed nor erased.
+        ClipHeld = "clip_held",
+        /// A clip is held no longer.
+        ClipReleased = "clip_released",
         /// A clip's keys and objects are gone.
         ClipErased = "clip_erased",
         /// The owner read a clip.

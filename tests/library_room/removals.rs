@@ -3,7 +3,7 @@
 use dashvault::access::AccessError;
 use dashvault::audit::Audit;
 use dashvault::library::{LibraryError, TRASH_MS, Time, What};
-use dashvault::model::{ClipState, EventKind, JobKind, ObjectKind};
+use dashvault::model::{ClipId, ClipState, EventKind, JobKind, ObjectKind};
 
 use crate::house::{House, NOW, Thing, Wish};
 
@@ -164,4 +164,33 @@ async fn an_erasure_takes_the_keys_at_once_and_leaves_the_rest_to_one_job() {
     assert_eq!(again.state, ClipState::Erasing);
     let jobs = house.catalog.jobs_of_clip(id).await.unwrap();
     assert_eq!(jobs.iter().filter(|job| job.kind == JobKind::EraseClip).count(), 1);
+}
+
+#[tokio::test]
+async fn the_operators_hold_is_an_event_and_keeps_a_clip_from_the_trash() {
+    let house = House::new().await;
+    let owner = house.owner("a@example.org").await;
+    let id = house
+        .clip(&owner, &Wish::default(), ClipState::Ready, &[ORIGINAL])
+        .await;
+    assert!(house.library.hold(id, true).await.unwrap());
+    assert!(house.library.hold(id, true).await.unwrap(), "held already is held");
+    assert!(house.library.clip(&owner, id).await.unwrap().unwrap().held);
+    for refused in [
+        house.library.trash(&owner, id).await,
+        house.library.erase_now(&owner, id).await,
+    ] {
+        assert!(matches!(refused, Err(LibraryError::Held { clip }) if clip == id));
+    }
+    assert!(house.library.hold(id, false).await.unwrap());
+    assert!(house.library.trash(&owner, id).await.unwrap().is_some());
+    assert!(!house.library.hold(ClipId::random(), true).await.unwrap());
+    let audit = Audit::new(house.vault.clone(), house.catalog.clone());
+    let events = audit.activity(owner.owner(), None, 50).await.unwrap().events;
+    for kind in [EventKind::ClipHeld, EventKind::ClipReleased] {
+        let found = events
+            .iter()
+            .filter(|event| event.kind == kind && event.clip == Some(id));
+        assert_eq!(found.count(), 1, "{kind}");
+    }
 }

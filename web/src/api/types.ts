@@ -33,6 +33,7 @@ export interface Clip {
   has_track: boolean;
   error: string | { code?: string; detail?: string } | null;
   erase_at?: Time | null;
+  held?: boolean;
 }
 
 export interface LinkRow {

@@ -18,6 +18,8 @@ const WORDS: Record<string, string> = {
   clip_failed: "Clip could not be prepared",
   clip_trashed: "Clip moved to the trash",
   clip_restored: "Clip restored",
+  clip_held: "Clip put on hold by the operator",
+  clip_released: "Hold of a clip ended",
   clip_erased: "Clip erased",
   clip_viewed: "Clip viewed",
   viewed: "Clip viewed",
