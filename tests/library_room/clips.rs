@@ -48,6 +48,8 @@ async fn a_ready_clip_has_the_shape_that_the_outside_face_promises() {
             "sha256": SHA256,
             "device_id": device.to_string(),
             "filename": "GH01\u{201c}0001.MP4",
+            "camera": "front",
+            "kind": "event",
             "renditions": [rendition("720p", 720), rendition("360p", 360)],
             "has_audio": true,
             "has_track": false,

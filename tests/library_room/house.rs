@@ -205,6 +205,7 @@ impl House {
             device: wish.device,
             bytes: 1_234,
             has_audio: true,
+            kind: Some("event".to_owned()),
             ..ClipSummary::default()
         };
         let details = ClipDetails {
@@ -212,6 +213,7 @@ impl House {
             bytes: 1_234,
             filename: wish.filename.clone(),
             filetype: wish.filetype.clone(),
+            camera: Some("front".to_owned()),
             recorded_at: wish.recorded_at,
             received_at: wish.received_at,
             error_detail: (state == ClipState::Failed).then(|| "it has no picture".to_owned()),
