@@ -2,6 +2,10 @@
 //!
 //! Flags count for more than variables, these for more than the file. Every error says what to do.
 
+mod root_key;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -186,11 +190,6 @@ impl DataConfig {
 
     fn compose(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<Self, ConfigError> {
         let data = args.data.clone().or(file.data.clone()).unwrap_or_else(|| DATA.into());
-        let keyring = args
-            .keyring
-            .clone()
-            .or(file.keyring.clone())
-            .unwrap_or_else(|| data.join("keyring"));
         let catalog = match variables("DASHVAULT_DATABASE_URL").or(file.database_url.clone()) {
             None => catalog::Config::Sqlite {
                 dir: data.join("catalogue"),
@@ -203,7 +202,9 @@ impl DataConfig {
         let public_url = args.public_url.clone().or(file.public_url.clone());
         Ok(Self {
             store: store_config(&data, file.s3.as_ref(), variables)?,
-            vault: vault::Config { keyring },
+            vault: vault::Config {
+                root: root_key::compose(args, file, &data),
+            },
             catalog,
             public_url: public_url.as_deref().map(PublicUrl::parse).transpose()?,
             data,
@@ -271,7 +272,7 @@ impl ServeConfig {
             return Err(ConfigError::WideProxy { network: *wide });
         }
         if reached && !beside {
-            require_keyring_elsewhere(&work.data.vault.keyring, &work.data.data)?;
+            root_key::require_elsewhere(&work.data.vault.root, &work.data.data)?;
         }
         let mut ingest = ingest::Config::default();
         if let Some(most) = args.max_upload_bytes.or(file.max_upload_bytes) {
@@ -388,205 +389,4 @@ fn store_config(data: &Path, file: Option<&S3File>, variables: Variables<'_>) ->
             "secret_access_key",
         )?,
     }))
-}
-
-fn require_keyring_elsewhere(keyring: &Path, data: &Path) -> Result<(), ConfigError> {
-    let whole = |path: &Path| {
-        // The file may not be there yet; its folder, or the folder above, is.
-        let mut known = path.to_owned();
-        let mut rest = PathBuf::new();
-        loop {
-            if let Ok(found) = known.canonicalize() {
-                return found.join(rest);
-            }
-            let Some(name) = known.file_name() else {
-                return std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            };
-            rest = if rest.as_os_str().is_empty() {
-                name.into()
-            } else {
-                Path::new(name).join(rest)
-            };
-            known = match known.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-                _ => PathBuf::from("."),
-            };
-        }
-    };
-    if whole(keyring).starts_with(whole(data)) {
-        return Err(ConfigError::KeyringBesideData {
-            keyring: keyring.to_owned(),
-            data: data.to_owned(),
-        });
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashMap;
-
-    fn with(variables: &[(&str, &str)], args: &ServeArgs) -> Result<ServeConfig, ConfigError> {
-        let map: HashMap<String, String> = variables
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        ServeConfig::read(args, &|name| map.get(name).cloned())
-    }
-
-    fn from_file(text: &str) -> Result<ServeConfig, ConfigError> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("vault.toml");
-        std::fs::write(&file, text).unwrap();
-        let mut args = ServeArgs::default();
-        args.work.data.config = Some(file);
-        with(&[], &args)
-    }
-
-    #[test]
-    fn nothing_said_is_a_vault_on_loopback_in_a_folder() {
-        let config = with(&[], &ServeArgs::default()).unwrap();
-        assert_eq!(config.http.listen, LISTEN);
-        assert_eq!(config.work.data.vault.keyring, Path::new("data/keyring"));
-        assert!(matches!(config.work.data.store, store::Config::Folder { .. }));
-        assert!(matches!(config.work.data.catalog, catalog::Config::Sqlite { .. }));
-    }
-
-    #[test]
-    fn a_mistyped_variable_is_told_and_a_known_one_is_not() {
-        let names = [
-            "DASHVAULT_DATABASE_ULR",
-            "DASHVAULT_DATABASE_URL",
-            "DASHVAULT_LISTEN",
-            "DASHVAULT_PASSPHRASE_FILE",
-            "DASHVAULT_BIN",
-            "HOME",
-        ];
-        let unknown = unknown_among(names.into_iter().map(str::to_owned));
-        assert_eq!(unknown, ["DASHVAULT_DATABASE_ULR"]);
-    }
-
-    #[test]
-    fn a_flag_counts_for_more_than_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("vault.toml");
-        std::fs::write(&file, "data = \"/in/file\"\nlisten = \"127.0.0.1:1\"\n").unwrap();
-        let mut args = ServeArgs::default();
-        args.work.data.config = Some(file);
-        args.listen = Some("127.0.0.1:2".parse().unwrap());
-        let config = with(&[], &args).unwrap();
-        assert_eq!(config.http.listen.port(), 2);
-        assert_eq!(config.work.data.data, Path::new("/in/file"));
-    }
-
-    #[test]
-    fn the_variables_of_the_compose_file_make_an_s3_vault() {
-        let variables = [
-            ("DASHVAULT_DATABASE_URL", "postgres://vault:p@database/vault"),
-            ("DASHVAULT_S3_ENDPOINT", "http://objects:8333"),
-            ("DASHVAULT_S3_BUCKET", "data"),
-            ("DASHVAULT_S3_STAGING_BUCKET", "staging"),
-            ("DASHVAULT_S3_KEYPLANE_BUCKET", "keyplane"),
-            ("DASHVAULT_S3_ACCESS_KEY_ID", "id"),
-            ("DASHVAULT_S3_SECRET_ACCESS_KEY", "secret"),
-        ];
-        let config = with(&variables, &ServeArgs::default()).unwrap();
-        assert!(matches!(config.work.data.store, store::Config::S3(s3) if s3.staging_bucket == "staging"));
-        assert!(matches!(config.work.data.catalog, catalog::Config::Postgres { .. }));
-        assert_eq!(config.ingest.piece_time, PIECE_TIME_S3);
-        for left_out in 2..variables.len() {
-            let mut some = variables.to_vec();
-            let (name, _) = some.remove(left_out);
-            let error = with(&some, &ServeArgs::default()).err().unwrap().to_string();
-            assert!(error.contains(name), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_file_is_refused_by_its_line_and_never_by_its_words() {
-        let error = from_file("listen = \"127.0.0.1:1\"\ndatabase_ulr = \"postgres://u:secret@h/d\"\n")
-            .err()
-            .unwrap();
-        let text = error.to_string();
-        assert!(text.contains("line 2") && !text.contains("secret"), "{text}");
-        let error = from_file("database_url = \"mysql://u:secret@h/d\"\n")
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(error.contains("PostgreSQL") && !error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn beyond_loopback_the_keyring_lies_elsewhere_or_somebody_said_so() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut args = ServeArgs {
-            listen: Some("0.0.0.0:8080".parse().unwrap()),
-            ..ServeArgs::default()
-        };
-        args.work.data.data = Some(dir.path().join("data"));
-        assert!(matches!(with(&[], &args), Err(ConfigError::KeyringBesideData { .. })));
-        args.work.data.keyring = Some(dir.path().join("data/../data/deep/keyring"));
-        assert!(matches!(with(&[], &args), Err(ConfigError::KeyringBesideData { .. })));
-        args.work.data.keyring = Some(dir.path().join("keys/keyring"));
-        assert!(with(&[], &args).is_ok());
-        args.work.data.keyring = None;
-        args.keyring_beside_data = Some(true);
-        assert!(with(&[], &args).is_ok());
-    }
-
-    #[test]
-    fn what_a_proxy_makes_public_wants_its_keyring_elsewhere_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut behind = ServeArgs {
-            behind_proxy: vec!["127.0.0.1".parse().unwrap()],
-            ..ServeArgs::default()
-        };
-        behind.work.data.data = Some(dir.path().join("data"));
-        assert!(matches!(with(&[], &behind), Err(ConfigError::KeyringBesideData { .. })));
-        behind.work.data.keyring = Some(dir.path().join("keys/keyring"));
-        assert!(with(&[], &behind).is_ok());
-        let mut named = ServeArgs::default();
-        named.work.data.data = Some(dir.path().join("data"));
-        for (url, fits) in [
-            ("https://vault.example.org", false),
-            ("http://127.0.0.1:8080", true),
-            ("http://localhost:8080", true),
-        ] {
-            named.work.data.public_url = Some(url.parse().unwrap());
-            assert_eq!(with(&[], &named).is_ok(), fits, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_proxy_is_no_continent() {
-        for (network, fits) in [
-            ("0.0.0.0/0", false),
-            ("128.0.0.0/1", false),
-            ("::/0", false),
-            ("2000::/3", false),
-            ("10.0.0.0/8", true),
-            ("fd00::/16", true),
-        ] {
-            let args = ServeArgs {
-                behind_proxy: vec![network.parse().unwrap()],
-                keyring_beside_data: Some(true),
-                ..ServeArgs::default()
-            };
-            let read = with(&[], &args);
-            assert_eq!(!matches!(read, Err(ConfigError::WideProxy { .. })), fits, "{network}");
-        }
-    }
-
-    #[test]
-    fn half_a_tls_and_two_ends_of_tls_are_refused() {
-        let mut args = ServeArgs {
-            tls_cert: Some("c".into()),
-            ..ServeArgs::default()
-        };
-        assert!(matches!(with(&[], &args), Err(ConfigError::HalfTls)));
-        args.tls_key = Some("k".into());
-        args.behind_proxy = vec!["10.0.0.0/8".parse().unwrap()];
-        assert!(matches!(with(&[], &args), Err(ConfigError::TlsAndProxy)));
-    }
 }

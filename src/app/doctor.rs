@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use dashvault_keys::provider::{Keyring, RootKey as _};
+use dashvault_keys::provider::{OpenError, ProviderConfig, RootKey};
 use serde_json::json;
 
 use super::CommandError;
@@ -41,7 +42,8 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         );
     };
     tell("folder", private(&config.data.data));
-    tell("keyring", keyring(&config.data.vault.keyring));
+    let root = rooms::open_root(&config.data.vault.root).await;
+    tell("root key", root_key(&config.data.vault.root, &root));
     let catalog = rooms::connect(&config.data, NewVault::Refuse).await;
     tell("catalogue", found(&catalog, "answers, its schema is up to date"));
     let store = Store::open(&config.data.store).await;
@@ -50,14 +52,14 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         Err(error) => Err(sentence(error)),
     };
     tell("store", looked(pinged, "answers"));
-    if let (Ok(catalog), Ok(store)) = (catalog, store) {
-        let clock = std::sync::Arc::new(crate::model::SystemClock);
-        let vault = Vault::open(&config.data.vault, catalog.clone(), store, clock).await;
+    if let (Ok(root), Ok(catalog), Ok(store)) = (root, catalog, store) {
+        let clock = Arc::new(crate::model::SystemClock);
+        let vault = Vault::open_over(root, &config.data.vault, catalog.clone(), store, clock).await;
         let ready = match &vault {
             Ok(vault) => answered(vault.ready()).await,
             Err(error) => Err(sentence(error)),
         };
-        tell("vault", looked(ready, "the keyring opens what is stored here"));
+        tell("vault", looked(ready, "the root key opens what is stored here"));
         if let Ok(vault) = &vault {
             tell("key plane", key_plane(vault).await);
         }
@@ -139,18 +141,13 @@ fn private(folder: &Path) -> Found {
     }
 }
 
-fn keyring(path: &Path) -> Found {
-    let state = match Keyring::open(path) {
-        Ok(keyring) => keyring.state(),
-        Err(error) => return Found::Wrong(sentence(&error)),
+fn root_key(config: &ProviderConfig, root: &Result<Arc<dyn RootKey>, OpenError>) -> Found {
+    let state = match root {
+        Ok(root) => root.state(),
+        Err(error) => return Found::Wrong(sentence(error)),
     };
     match state {
-        Ok(state) => Found::Well(format!(
-            "{}: epoch {}, version {}",
-            path.display(),
-            state.epoch,
-            state.version
-        )),
+        Ok(state) => Found::Well(format!("{config}: epoch {}, version {}", state.epoch, state.version)),
         Err(error) => Found::Wrong(sentence(&error)),
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use dashvault_keys::Zeroizing;
-use dashvault_keys::provider::{Keyring, RootKey as _};
+use dashvault_keys::provider::{Keyring, KeyringConfig, ProviderConfig, RootKey as _};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::CommandError;
 use super::cli::{KeysCommand, PassphraseArgs};
 use super::config::{DataConfig, environment};
 use super::output::Output;
-use super::rotate;
+use super::{rooms, rotate};
 
 /// A backup of a few root keys has a few hundred bytes.
 const MAX_BACKUP_BYTES: u64 = 1 << 20;
@@ -22,37 +22,30 @@ const MAX_BACKUP_BYTES: u64 = 1 << 20;
 pub(super) async fn run(command: KeysCommand, output: Output) -> Result<(), CommandError> {
     match command {
         KeysCommand::Init { data } => {
-            let path = DataConfig::read(&data, &environment)?.vault.keyring;
-            make_folder(&path)?;
-            let keyring = Keyring::create(&path)?;
+            let root = DataConfig::read(&data, &environment)?.vault.root;
+            rooms::make_folder_of(&root)?;
+            let made = rooms::create_root(&root).await?;
             output.tell(
-                &json!({ "keyring": path, "epoch": keyring.epoch()? }),
-                &format!(
-                    "Made the keyring {}. Back it up with `dashvault keys backup`, apart from the data.",
-                    path.display()
-                ),
+                &json!({ "keyring": root.keyring_path(), "epoch": made.epoch()? }),
+                &format!("Made {root}. Back it up with `dashvault keys backup`, apart from the data."),
             );
         }
         KeysCommand::Status { data } => {
-            let path = DataConfig::read(&data, &environment)?.vault.keyring;
-            let state = Keyring::open(&path)?.state()?;
+            let root = DataConfig::read(&data, &environment)?.vault.root;
+            let state = rooms::open_root(&root).await?.state()?;
             output.tell(
                 &json!({
-                    "keyring": path, "provider": state.provider, "reference": state.reference,
+                    "keyring": root.keyring_path(), "provider": state.provider, "reference": state.reference,
                     "epoch": state.epoch, "version": state.version, "epochs": state.epochs,
                 }),
                 &format!(
-                    "Keyring {}: wraps with {}, version {} of epoch {}; unwraps epochs {:?}.",
-                    path.display(),
-                    state.reference,
-                    state.version,
-                    state.epoch,
-                    state.epochs
+                    "Wraps with {root}, key {}, version {} of epoch {}; unwraps epochs {:?}.",
+                    state.reference, state.version, state.epoch, state.epochs
                 ),
             );
         }
         KeysCommand::Backup { out, passphrase, data } => {
-            let path = DataConfig::read(&data, &environment)?.vault.keyring;
+            let ProviderConfig::Keyring(KeyringConfig { path }) = DataConfig::read(&data, &environment)?.vault.root;
             let keyring = Keyring::open(&path)?;
             let passphrase = read_passphrase(&passphrase, true)?;
             let sealed = keyring.backup(&passphrase)?;
@@ -68,10 +61,11 @@ pub(super) async fn run(command: KeysCommand, output: Output) -> Result<(), Comm
         KeysCommand::Rotate(args) => rotate::rotate(args, output).await?,
         KeysCommand::RollEpoch(args) => rotate::roll_epoch(args, output).await?,
         KeysCommand::Restore { from, passphrase, data } => {
-            let path = DataConfig::read(&data, &environment)?.vault.keyring;
+            let root = DataConfig::read(&data, &environment)?.vault.root;
             let sealed = read_backup(&from)?;
             let passphrase = read_passphrase(&passphrase, false)?;
-            make_folder(&path)?;
+            rooms::make_folder_of(&root)?;
+            let ProviderConfig::Keyring(KeyringConfig { path }) = root;
             let keyring = Keyring::restore(&sealed, &passphrase, &path)?;
             output.tell(
                 &json!({ "keyring": path, "epoch": keyring.epoch()? }),
@@ -80,15 +74,6 @@ pub(super) async fn run(command: KeysCommand, output: Output) -> Result<(), Comm
         }
     }
     Ok(())
-}
-
-fn make_folder(keyring: &Path) -> Result<(), CommandError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let Some(folder) = keyring.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| file(format!("the folder {} cannot be made", folder.display()), source))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {

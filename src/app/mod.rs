@@ -47,6 +47,8 @@ enum CommandError {
     Client(#[from] dashvault_client::ClientError),
     #[error(transparent)]
     Keyring(#[from] dashvault_keys::provider::KeyringError),
+    #[error(transparent)]
+    RootKey(#[from] dashvault_keys::provider::OpenError),
     #[error("the root key does not answer as it should")]
     Provider(#[from] dashvault_keys::provider::ProviderError),
     #[error("{what}")]

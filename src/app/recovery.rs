@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use dashvault_keys::provider::Keyring;
 use serde_json::json;
 
 use super::CommandError;
@@ -29,7 +28,7 @@ pub(super) async fn recover(config: DataConfig, output: Output) -> Result<(), Co
             config.data.display()
         )));
     }
-    let root = Arc::new(Keyring::open(&config.vault.keyring)?);
+    let root = rooms::open_root(&config.vault.root).await?;
     let catalog = rooms::connect(&config, NewVault::Make).await?;
     let store = Store::open(&config.store).await.map_err(rooms::RoomsError::Store)?;
     let bar = Shown::new(output);

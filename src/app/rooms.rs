@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dashvault_keys::provider::{Keyring, KeyringError};
+use dashvault_keys::provider::{self, OpenError, ProviderConfig, RootKey};
 use tracing::info;
 
 use super::config::DataConfig;
@@ -46,20 +46,20 @@ pub(super) enum RoomsError {
     Store(#[from] StoreError),
     #[error("the vault does not open")]
     Vault(#[from] VaultError),
-    #[error("the keyring cannot be made")]
-    Keyring(#[from] KeyringError),
+    #[error("the root key cannot be used, and nothing was changed")]
+    RootKey(#[from] OpenError),
     #[error(
-        "there is no keyring at {0}, and what is stored can be opened by it alone: point to it with --keyring, or bring it \
-         back with `dashvault keys restore`"
+        "the root key of this vault is not there, and what is stored can be opened by it alone: point to it (--keyring, or \
+         the other settings of its provider), or bring it back with `dashvault keys restore`"
     )]
-    KeyringLost(String),
+    RootKeyLost(#[source] OpenError),
     #[error("there is no vault in {0}: look at --data, or start `dashvault serve` once")]
     NoVault(String),
-    #[error("there is no keyring at {0} yet: start `dashvault serve` once, or make one with `dashvault keys init`")]
-    NoKeyringYet(String),
+    #[error("this vault has no root key yet: start `dashvault serve` once, or make it with `dashvault keys init`")]
+    NoRootKeyYet(#[source] OpenError),
 }
 
-/// Whether a command may make a vault, keyring and all, where there is nothing yet.
+/// Whether a command may make a vault, root key and all, where there is nothing yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NewVault {
     Make,
@@ -124,9 +124,9 @@ pub(super) async fn open_under(config: &DataConfig, new: NewVault, custody: &Cus
     }
     let catalog = connect(config, new).await?;
     let clock = time::clock(&catalog).await?;
-    ensure_keyring(&config.vault.keyring, &catalog, new).await?;
+    let root = root_key(&config.vault.root, &catalog, new).await?;
     let store = Store::open(&config.store).await?;
-    let vault = Vault::open(&config.vault, catalog.clone(), store, clock.clone()).await?;
+    let vault = Vault::open_over(root, &config.vault, catalog.clone(), store, clock.clone()).await?;
     let vault = vault.under(custody);
     let audit = Audit::new(vault.clone(), catalog.clone());
     let access = Access::new(
@@ -147,32 +147,57 @@ pub(super) async fn open_under(config: &DataConfig, new: NewVault, custody: &Cus
     })
 }
 
-/// A vault that has nothing yet gets its keyring; one that has something and no keyring has lost it.
-async fn ensure_keyring(keyring: &Path, catalog: &Catalog, new: NewVault) -> Result<(), RoomsError> {
-    if keyring.exists() {
-        return Ok(());
+/// Opens the provider of root keys beside the async tasks, for it may wait for a disk or a key service.
+pub(super) async fn open_root(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
+    beside(config, provider::open).await
+}
+
+/// Makes the first root key of a new vault.
+pub(super) async fn create_root(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
+    beside(config, provider::create).await
+}
+
+async fn beside<T: Send + 'static>(config: &ProviderConfig, work: fn(&ProviderConfig) -> T) -> T {
+    let config = config.clone();
+    match tokio::task::spawn_blocking(move || work(&config)).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
-    let place = keyring.display().to_string();
+}
+
+/// A vault that has nothing yet gets its root key; one that has something and no root key has lost it.
+async fn root_key(config: &ProviderConfig, catalog: &Catalog, new: NewVault) -> Result<Arc<dyn RootKey>, RoomsError> {
+    let missing = match open_root(config).await {
+        Err(error) if error.is_missing() => error,
+        answer => return Ok(answer?),
+    };
     if catalog.first_tenant().await?.is_some() {
-        return Err(RoomsError::KeyringLost(place));
+        return Err(RoomsError::RootKeyLost(missing));
     }
     if new == NewVault::Refuse {
-        return Err(RoomsError::NoKeyringYet(place));
+        return Err(RoomsError::NoRootKeyYet(missing));
     }
-    if let Some(folder) = keyring.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        make_private_folder(folder)?;
-    }
-    match Keyring::create(keyring) {
-        Ok(_) => {
+    make_folder_of(config)?;
+    match create_root(config).await {
+        Ok(root) => {
             info!(
-                keyring = place,
-                "made a new keyring: back it up with `dashvault keys backup`, apart from the data"
+                root_key = %config,
+                "made a new root key: back it up with `dashvault keys backup`, apart from the data"
             );
-            Ok(())
+            Ok(root)
         }
         // Another process started on the same new folder a moment ago.
-        Err(KeyringError::Exists(_)) => Ok(()),
+        Err(error) if error.is_there_already() => Ok(open_root(config).await?),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The folder that a keyring file is going to lie in.
+pub(super) fn make_folder_of(config: &ProviderConfig) -> Result<(), RoomsError> {
+    let folder = config.keyring_path().and_then(Path::parent);
+    match folder.filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => make_private_folder(folder),
+        None => Ok(()),
     }
 }
 

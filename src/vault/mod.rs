@@ -26,13 +26,12 @@ mod vehicles;
 mod verify;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::sync::OnceCell;
 
-use dashvault_keys::provider::{Keyring, KeyringError, RootKey};
+use dashvault_keys::provider::{self, OpenError, ProviderConfig, RootKey};
 
 pub use backfill::MirrorState;
 pub use brake::{CLIPS_AN_HOUR, Reach};
@@ -72,8 +71,8 @@ use crate::store::Store;
 /// What the vault has to know.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The keyring file. It exists: a command makes it, the vault never does.
-    pub keyring: PathBuf,
+    /// Where the root keys are. They exist: a command makes them, the vault never does.
+    pub root: ProviderConfig,
 }
 
 /// The vault. Cheap to clone.
@@ -102,7 +101,7 @@ struct Inner {
 }
 
 impl Vault {
-    /// Opens the keyring and the tenant's system record; on a new catalogue makes tenant and record. A keyring that does not
+    /// Opens the root key and the tenant's system record; on a new catalogue makes tenant and record. A root key that does not
     /// fit the catalogue is [`VaultError::Keyring`].
     pub async fn open(
         config: &Config,
@@ -110,9 +109,9 @@ impl Vault {
         store: Store,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
-        let path = config.keyring.clone();
-        let keyring = run_blocking(move || Keyring::open(&path)).await.map_err(unusable)?;
-        Self::open_over(Arc::new(keyring), config, catalog, store, clock).await
+        let root = config.root.clone();
+        let root = run_blocking(move || provider::open(&root)).await.map_err(unusable)?;
+        Self::open_over(root, config, catalog, store, clock).await
     }
 
     /// As [`Self::open`], over a root key that is open already.
@@ -212,18 +211,10 @@ impl Vault {
     }
 }
 
-fn unusable(error: KeyringError) -> VaultError {
-    let help = match &error {
-        KeyringError::Missing(_) => {
-            "; restore it from its backup, or make one with `dashvault keys init` for a new vault"
-        }
-        KeyringError::Permissions { .. } => "; run chmod 600 on it",
-        KeyringError::Damaged(_) => "; restore it from its backup with `dashvault keys restore`",
-        KeyringError::UnknownVersion(_) => "; run the newer program",
-        _ => "",
-    };
+fn unusable(error: OpenError) -> VaultError {
+    let source = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
     VaultError::Keyring {
-        reason: format!("{error}{help}"),
+        reason: format!("{error}{source}"),
     }
 }
 

@@ -135,19 +135,19 @@ const DAMAGED: VaultError = VaultError::DamagedRow {
 };
 
 fn misfit(config: &Config, error: SystemError) -> VaultError {
-    let path = config.keyring.display();
+    let root = &config.root;
     match error {
         SystemError::Provider(ref cause) if cause.is_passing() => VaultError::Unavailable(error.into()),
         SystemError::Provider(ProviderError::NoSuchKey { reference, epoch }) => VaultError::Keyring {
             reason: format!(
-                "the keyring {path} does not hold the root key of this catalogue ({reference}, epoch {epoch}): \
-                 give the keyring that belongs to the catalogue, or restore its backup"
+                "{root} does not hold the root key of this catalogue ({reference}, epoch {epoch}): give the root key that \
+                 belongs to the catalogue, or restore its newest backup; nothing was changed"
             ),
         },
         SystemError::Provider(ProviderError::Refused) | SystemError::Refused => VaultError::Keyring {
             reason: format!(
-                "the keyring {path} does not open this catalogue: give the keyring that belongs to it, or restore \
-                 keyring and catalogue from backups of one vault"
+                "{root} does not open this catalogue: give the root key that belongs to it, or restore root key and \
+                 catalogue from backups of one vault; nothing was changed"
             ),
         },
         SystemError::Provider(other) => VaultError::Keyring {

@@ -12,7 +12,7 @@ use dashvault::catalog::{self, Catalog, ClipPublication, NewClip};
 use dashvault::model::{ClipId, ClipState, FixedClock, OwnerId};
 use dashvault::store::{self, Store};
 use dashvault::vault::{self, ClipSummary, Manifest, Vault};
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::{Postgres, Scratch};
 
 mod grants;
@@ -62,7 +62,9 @@ impl House {
         let catalog = Catalog::connect(&config).await.expect("a catalogue");
         let store = Store::open(&store::Config::Memory).await.expect("a store");
         let clock = Arc::new(FixedClock::at(START));
-        let config = vault::Config { keyring };
+        let config = vault::Config {
+            root: ProviderConfig::keyring(keyring),
+        };
         let vault = Vault::open(&config, catalog.clone(), store, clock.clone()).await;
         let vault = vault.expect("a vault");
         let audit = Audit::new(vault.clone(), catalog.clone());

@@ -189,7 +189,7 @@ impl House {
         let store = Store::open(&store::Config::Folder { dir: data.to_owned() }).await;
         let clock = Arc::new(FixedClock::at(frozen.made_at() + MINUTE_MS));
         let config = vault::Config {
-            keyring: data.join("keyring"),
+            root: dashvault_keys::provider::ProviderConfig::keyring(data.join("keyring")),
         };
         let vault = VaultRoom::open(&config, catalog.clone(), store.expect("a store"), clock.clone()).await;
         let vault = vault.unwrap_or_else(|error| panic!("{}: {error}", frozen.name));

@@ -84,7 +84,7 @@ fn the_keyring_is_made_for_its_owner_alone() {
         assert_eq!(about.permissions().mode() & 0o777, 0o600, "{name}");
     }
     let log = vault.log();
-    assert!(log.contains("made a new keyring"), "{log}");
+    assert!(log.contains("made a new root key"), "{log}");
     let limits = std::fs::read_to_string("/proc/self/limits").expect("limits");
     assert!(limits.contains("Max core file size"));
 }

@@ -15,7 +15,7 @@ use dashvault::model::{ClipId, Clock as _, EventKind, FixedClock, JobKind, Uploa
 use dashvault::store::{Backend, Store};
 use dashvault::vault::{self, PieceRef, Vault};
 use dashvault_keys::digest;
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_keys::token::{DeviceClaims, DeviceKey, sign_device_token, sign_pairing_proof};
 use dashvault_test_support::{Postgres, Scratch};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -205,7 +205,7 @@ async fn open(
     }));
     let memory = || Backend::new(Arc::new(InMemory::new()));
     let config = vault::Config {
-        keyring: keyring.to_owned(),
+        root: ProviderConfig::keyring(keyring),
     };
     let store = Store::over(memory(), staging, memory());
     let vault = Vault::open(&config, catalog.clone(), store, clock.clone())

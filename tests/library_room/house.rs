@@ -14,7 +14,7 @@ use dashvault::store::{self, Store};
 use dashvault::vault::{
     self, ClipDetails, ClipKeys, ClipSummary, Holder, Manifest, ObjectAbout, OwnerKeys, SealedObject, Vault,
 };
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::Scratch;
 use futures_util::TryStreamExt as _;
 
@@ -71,7 +71,9 @@ impl House {
         Keyring::create(&keyring).expect("a new keyring");
         let store = Store::open(&store::Config::Memory).await.expect("a store in memory");
         let clock = Arc::new(FixedClock::at(NOW));
-        let config = vault::Config { keyring };
+        let config = vault::Config {
+            root: ProviderConfig::keyring(keyring),
+        };
         let vault = Vault::open(&config, catalog.clone(), store, clock.clone()).await;
         let vault = vault.unwrap_or_else(|error| panic!("no vault: {error}"));
         let audit = Audit::new(vault.clone(), catalog.clone());

@@ -16,7 +16,7 @@ use dashvault::model::{
 use dashvault::pipeline::{Config, Pipeline};
 use dashvault::store::{Backend, Store};
 use dashvault::vault::{self, ClipKeys, KeyPlaneSwept, OwnerProfile, StoredObject, UploadMetadata, Vault};
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::Scratch;
 use futures_util::TryStreamExt as _;
 use object_store::ObjectStore as _;
@@ -385,7 +385,7 @@ async fn open_vault(
     let [data, staging, keyplane] = stores.map(at);
     let store = Store::over(data, staging, keyplane);
     let config = vault::Config {
-        keyring: keyring.to_owned(),
+        root: ProviderConfig::keyring(keyring),
     };
     Vault::open(&config, catalog.clone(), store, clock.clone())
         .await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dashvault::model::OwnerId;
 use dashvault::vault::{Config, OwnerProfile, Vault, VaultError};
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_keys::receipt::{self, Receipt};
 
 use crate::{MINUTE, Room, store};
@@ -34,7 +34,7 @@ async fn processes_that_start_together_on_a_new_catalogue_agree_on_one_tenant() 
     let catalog = dashvault::catalog::Config::Sqlite { dir: fresh };
     let catalog = dashvault::catalog::Catalog::connect(&catalog).await.unwrap();
     let config = Config {
-        keyring: room.keyring.clone(),
+        root: ProviderConfig::keyring(&room.keyring),
     };
     let open = || {
         Vault::open(
@@ -58,7 +58,9 @@ async fn another_vaults_keyring_is_refused_with_words_that_help() {
     let room = Room::new().await;
     let wrong = room.scratch.path().join("wrong");
     Keyring::create(&wrong).unwrap();
-    let config = Config { keyring: wrong.clone() };
+    let config = Config {
+        root: ProviderConfig::keyring(&wrong),
+    };
     let refused = Vault::open(
         &config,
         room.catalog.clone(),
@@ -87,12 +89,14 @@ async fn a_keyring_that_is_missing_or_damaged_is_refused_and_named() {
     std::fs::set_permissions(&damaged, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     for keyring in [missing, damaged] {
         let store = store(&room.data, &room.staging, &room.keyplane);
-        let config = Config { keyring };
+        let config = Config {
+            root: ProviderConfig::keyring(&keyring),
+        };
         let refused = Vault::open(&config, room.catalog.clone(), store, room.clock.clone())
             .await
             .err()
             .unwrap();
-        let named = refused.to_string().contains(&config.keyring.display().to_string());
+        let named = refused.to_string().contains(&keyring.display().to_string());
         assert!(matches!(refused, VaultError::Keyring { .. }) && named, "{refused}");
     }
 }

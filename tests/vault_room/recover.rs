@@ -11,7 +11,7 @@ use dashvault::vault::{
 };
 use dashvault_keys::digest::sha256;
 use dashvault_keys::mirror::{self, MirrorKind};
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt as _;
 
@@ -277,7 +277,7 @@ async fn open(room: &Room, catalog: &Catalog) -> Result<Vault, VaultError> {
 
 fn config(room: &Room) -> Config {
     Config {
-        keyring: room.keyring.clone(),
+        root: ProviderConfig::keyring(&room.keyring),
     }
 }
 

@@ -12,7 +12,7 @@ use dashvault::vault::{
     Vault, VaultError,
 };
 use dashvault_keys::mirror::{MirrorKind, MirrorObject};
-use dashvault_keys::provider::Keyring;
+use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::{Faulty, Scratch};
 
 /// When the tests' clock begins.
@@ -48,7 +48,7 @@ impl Room {
         let catalog = Catalog::connect(&catalog::Config::Sqlite { dir }).await?;
         let clock = Arc::new(FixedClock::at(NOW));
         let config = Config {
-            keyring: keyring.clone(),
+            root: ProviderConfig::keyring(&keyring),
         };
         let vault = Vault::open(
             &config,
@@ -106,7 +106,7 @@ impl Room {
     /// Another process on the same catalogue and store.
     pub async fn second_process(&self) -> Vault {
         let config = Config {
-            keyring: self.keyring.clone(),
+            root: ProviderConfig::keyring(&self.keyring),
         };
         let store = store(&self.data, &self.staging, &self.keyplane);
         let vault = Vault::open(&config, self.catalog.clone(), store, self.clock.clone()).await;

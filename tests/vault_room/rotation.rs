@@ -9,7 +9,7 @@ use dashvault::model::{ClipId, OwnerId};
 use dashvault::vault::rotation::{Phase, Progress, SystemKey};
 use dashvault::vault::{ClipKeys, Config, Vault, VaultError};
 use dashvault_keys::kek::SealedKek;
-use dashvault_keys::provider::{Keyring, RootKey};
+use dashvault_keys::provider::{Keyring, ProviderConfig, RootKey};
 use dashvault_keys::receipt::{self, Receipt};
 use dashvault_keys::system::trusted_from;
 use dashvault_keys::token::LinkToken;
@@ -385,7 +385,7 @@ async fn an_old_copy_beside_todays_root_key_opens_nothing_and_tests_for_nobody()
     // Whoever holds the copy and today's root key: the system record does not open, and with it no look-up.
     let catalog = Catalog::connect(&CatalogConfig::Sqlite { dir: copied }).await.unwrap();
     let config = Config {
-        keyring: room.keyring.clone(),
+        root: ProviderConfig::keyring(&room.keyring),
     };
     let opened = Vault::open(
         &config,

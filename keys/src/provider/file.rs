@@ -12,6 +12,38 @@ use zeroize::Zeroizing;
 use super::KeyringError;
 use crate::digest::random;
 
+/// Why a secret file is not read.
+pub(super) enum FileError {
+    Missing,
+    /// Others may read it, or it is no plain file.
+    Mode(u32),
+    /// Longer than anything of its kind, or cut while it was read.
+    Length,
+    Io(io::Error),
+}
+
+impl FileError {
+    /// For the keyring at `path`.
+    pub fn of_keyring(self, path: &Path) -> KeyringError {
+        let path = path.to_owned();
+        match self {
+            Self::Missing => KeyringError::Missing(path),
+            Self::Mode(mode) => KeyringError::Permissions { path, mode },
+            Self::Length => KeyringError::Damaged(path),
+            Self::Io(error) => KeyringError::Io(error),
+        }
+    }
+}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Missing,
+            _ => Self::Io(error),
+        }
+    }
+}
+
 /// What tells a changed file from the one that was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -35,41 +67,35 @@ impl Seen {
 }
 
 /// Looks at a file without reading it.
-pub(super) fn look(path: &Path) -> Result<Seen, KeyringError> {
-    let about = fs::metadata(path).map_err(|error| missing(path, error))?;
-    Ok(Seen::of(&about))
+pub(super) fn look(path: &Path) -> Result<Seen, FileError> {
+    Ok(Seen::of(&fs::metadata(path)?))
 }
 
-fn missing(path: &Path, error: io::Error) -> KeyringError {
-    match error.kind() {
-        ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
-        _ => KeyringError::Io(error),
-    }
-}
-
-/// Reads a file of at most `limit` bytes that nobody but its owner may read.
+/// Reads a file of at most `limit` bytes whose permissions are `fit`.
 ///
 /// A link is followed, as secrets that a cluster mounts are links; what counts is the file that was opened.
-pub(super) fn read(path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, Seen), KeyringError> {
-    let mut file = File::open(path).map_err(|error| missing(path, error))?;
+pub(super) fn read(path: &Path, limit: usize, fit: fn(u32) -> bool) -> Result<(Zeroizing<Vec<u8>>, Seen), FileError> {
+    let mut file = File::open(path)?;
     let about = file.metadata()?;
     let mode = about.mode() & 0o7777;
-    if !about.is_file() || !matches!(mode, 0o600 | 0o400) {
-        return Err(KeyringError::Permissions {
-            path: path.to_owned(),
-            mode,
-        });
+    if !about.is_file() || !fit(mode) {
+        return Err(FileError::Mode(mode));
     }
     if about.len() > limit as u64 {
-        return Err(KeyringError::Damaged(path.to_owned()));
+        return Err(FileError::Length);
     }
     // In full at once: a growing vector would leave copies behind.
     let mut bytes = Zeroizing::new(vec![0; about.len() as usize]);
     file.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => KeyringError::Damaged(path.to_owned()),
-        _ => KeyringError::Io(error),
+        ErrorKind::UnexpectedEof => FileError::Length,
+        _ => FileError::Io(error),
     })?;
     Ok((bytes, Seen::of(&about)))
+}
+
+/// Readable by its owner and by nobody else.
+pub(super) fn is_private(mode: u32) -> bool {
+    matches!(mode, 0o600 | 0o400)
 }
 
 /// Makes a new file: written whole under another name, then given its name, which must be free.

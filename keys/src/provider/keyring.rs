@@ -21,13 +21,17 @@ const WRAP_HEAD_BYTES: usize = 2 + SALT_BYTES;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// There is no file.
-    #[error("no keyring at {0}")]
+    #[error(
+        "there is no keyring at {0}: restore it from its backup (`dashvault keys restore`), or make one for a new vault with `dashvault keys init`"
+    )]
     Missing(PathBuf),
     /// There is a file already, and it is never overwritten.
-    #[error("there is a keyring at {0} already")]
+    #[error(
+        "there is a keyring at {0} already, and none is ever overwritten: name another file, or move that one away if it is not needed"
+    )]
     Exists(PathBuf),
     /// Others may read the file, or it is no plain file.
-    #[error("the keyring {path} has mode {mode:o}: a plain file with 600 or 400 is wanted")]
+    #[error("the keyring {path} has mode {mode:o}: a plain file with 600 or 400 is wanted; run chmod 600 on it")]
     Permissions {
         /// The file.
         path: PathBuf,
@@ -35,10 +39,10 @@ pub enum KeyringError {
         mode: u32,
     },
     /// The file is cut, or changed, or no keyring.
-    #[error("the keyring {0} is damaged")]
+    #[error("the keyring {0} is damaged: bring it back from its backup with `dashvault keys restore`")]
     Damaged(PathBuf),
     /// A newer program wrote it.
-    #[error("keyring version {0} is not known")]
+    #[error("keyring version {0} is not known: run the newer program")]
     UnknownVersion(u8),
     /// Another change is under way, or was interrupted: see whether the file named may go.
     #[error("another change of the keyring is under way, or was interrupted and left {0}")]
@@ -179,8 +183,7 @@ impl Keyring {
     /// Changes what is in the file now, not what was in it when it was opened; one change at a time.
     fn change<T>(&self, change: impl FnOnce(&mut Keys) -> Result<T, KeyringError>) -> Result<T, KeyringError> {
         let replacement = file::Replacement::begin(&self.path)?;
-        let (bytes, _) = file::read(&self.path, MAX_FILE_BYTES)?;
-        let mut keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(&self.path))?;
+        let mut keys = read(&self.path)?.0;
         let told = change(&mut keys)?;
         // Whatever comes of the writing, the file has the last word.
         self.held.lock().unwrap_or_else(PoisonError::into_inner).seen = None;
@@ -191,7 +194,8 @@ impl Keyring {
     /// The keys as the file has them now.
     fn keys(&self) -> Result<Arc<Keys>, KeyringError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.seen != Some(file::look(&self.path)?) {
+        let now = file::look(&self.path).map_err(|error| error.of_keyring(&self.path))?;
+        if held.seen != Some(now) {
             *held = Held::read(&self.path)?;
         }
         Ok(held.keys.clone())
@@ -200,13 +204,19 @@ impl Keyring {
 
 impl Held {
     fn read(path: &Path) -> Result<Self, KeyringError> {
-        let (bytes, seen) = file::read(path, MAX_FILE_BYTES)?;
-        let keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(path))?;
+        let (keys, seen) = read(path)?;
         Ok(Self {
             keys: Arc::new(keys),
             seen: Some(seen),
         })
     }
+}
+
+fn read(path: &Path) -> Result<(Keys, Seen), KeyringError> {
+    let read = file::read(path, MAX_FILE_BYTES, file::is_private);
+    let (bytes, seen) = read.map_err(|error| error.of_keyring(path))?;
+    let keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(path))?;
+    Ok((keys, seen))
 }
 
 impl RootKey for Keyring {

@@ -1,9 +1,11 @@
 //! Providers of root keys: what wraps owners' KEKs and the system record.
 
 mod backup;
+mod config;
 mod file;
 mod keyring;
 mod root_keys;
+mod secret_source;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +13,9 @@ mod tests;
 use zeroize::Zeroizing;
 
 pub use backup::MIN_PASSPHRASE_CHARS;
+pub use config::{KeyringConfig, OpenError, ProviderConfig, create, open};
 pub use keyring::{Keyring, KeyringError};
+pub use secret_source::{SecretError, SecretSource};
 
 use crate::bytes::Reader;
 

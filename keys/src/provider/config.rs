@@ -1,0 +1,91 @@
+//! Which provider has the root keys, and how to get at it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Keyring, KeyringError, ProviderError, RootKey};
+
+/// The provider of a vault's root keys. Its `Display` names it in a sentence: "the keyring /etc/dashvault/keyring".
+#[derive(Debug, Clone)]
+pub enum ProviderConfig {
+    /// A file.
+    Keyring(KeyringConfig),
+}
+
+/// A keyring file.
+#[derive(Debug, Clone)]
+pub struct KeyringConfig {
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Why a provider does not open, or gets no root key. Every text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The keyring's reason.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The provider opened and does not say how its keys are.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+impl OpenError {
+    /// There is no root key yet, or no longer.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Keyring(KeyringError::Missing(_)))
+    }
+
+    /// There is one already, and it stays.
+    pub fn is_there_already(&self) -> bool {
+        matches!(self, Self::Keyring(KeyringError::Exists(_)))
+    }
+
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Provider(error) if error.is_passing())
+    }
+}
+
+impl ProviderConfig {
+    /// A keyring file at `path`.
+    pub fn keyring(path: impl Into<PathBuf>) -> Self {
+        Self::Keyring(KeyringConfig { path: path.into() })
+    }
+
+    /// The file that the root keys lie in, if they lie in one.
+    pub fn keyring_path(&self) -> Option<&Path> {
+        match self {
+            Self::Keyring(keyring) => Some(&keyring.path),
+        }
+    }
+}
+
+impl fmt::Display for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keyring(keyring) => write!(f, "the keyring {}", keyring.path.display()),
+        }
+    }
+}
+
+/// Opens a provider that has root keys; may wait for a disk or a key service.
+///
+/// # Errors
+/// [`OpenError::is_missing`] where there is no root key yet, and what the provider says.
+pub fn open(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
+    match config {
+        ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::open(&keyring.path)?)),
+    }
+}
+
+/// Makes the first root key of a new vault: epoch 1, version 1.
+///
+/// # Errors
+/// [`OpenError::is_there_already`] where there is one, and what the provider says.
+pub fn create(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
+    match config {
+        ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::create(&keyring.path)?)),
+    }
+}
