@@ -1,5 +1,6 @@
 //! Reads sealed objects: the stored size is compared first, and only whole authenticated segments are released.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,9 +18,11 @@ use crate::store::{Location, Ranged, StoreError};
 
 /// Sealed or opened at once before other tasks get their turn: less than a millisecond, hash included.
 pub(super) const STEP_BYTES: usize = 1 << 20;
-/// Segments asked for at once: 1 MiB of the default segment, so that a store's latency weighs little; one such chunk is
-/// opened ahead while the one before is sent.
-const CHUNK_BYTES: u64 = 1 << 20;
+/// Segments asked for at once: two of the default size.
+const CHUNK_BYTES: u64 = 512 << 10;
+/// Chunks begun while the one before them is sent, so that neither a store's latency nor the waking of a task weighs: 2 MiB a
+/// stream, the one that is sent included.
+const AHEAD: usize = 3;
 
 /// Everything that reading one object needs, without the vault's borrowed keys.
 struct Reading {
@@ -123,7 +126,7 @@ impl Reading {
             reading: Arc::new(self),
             range,
             next: range.start,
-            ahead: None,
+            ahead: VecDeque::with_capacity(AHEAD + 1),
         };
         futures_util::stream::try_unfold(chunks, Chunks::step)
             .map_ok(|segments| futures_util::stream::iter(segments.into_iter().map(Ok)))
@@ -214,16 +217,20 @@ struct Chunks {
     range: ByteRange,
     /// Plaintext offset of the next chunk that nobody has begun.
     next: u64,
-    /// The one chunk that is opened while the one before is sent; dropped with the stream.
-    ahead: Option<AbortOnDropHandle<Result<Vec<Bytes>, VaultError>>>,
+    /// The chunk that is sent next and those that are opened meanwhile, in their order; dropped with the stream.
+    ahead: VecDeque<AbortOnDropHandle<Result<Vec<Bytes>, VaultError>>>,
 }
 
 impl Chunks {
     async fn step(mut self) -> Result<Option<(Vec<Bytes>, Self)>, VaultError> {
-        let Some(current) = self.ahead.take().or_else(|| self.begin()) else {
+        while self.ahead.len() <= AHEAD
+            && let Some(begun) = self.begin()
+        {
+            self.ahead.push_back(begun);
+        }
+        let Some(current) = self.ahead.pop_front() else {
             return Ok(None);
         };
-        self.ahead = self.begin();
         match current.await {
             Ok(opened) => Ok(Some((opened?, self))),
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
