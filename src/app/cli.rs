@@ -17,7 +17,8 @@ Environment:
   DASHVAULT_S3_STAGING_BUCKET      Bucket of what is being uploaded
   DASHVAULT_S3_KEYPLANE_BUCKET     Bucket of wrapped keys
   DASHVAULT_S3_ACCESS_KEY_ID       Access key
-  DASHVAULT_S3_SECRET_ACCESS_KEY   Its secret";
+  DASHVAULT_S3_SECRET_ACCESS_KEY   Its secret
+  DASHVAULT_KEYRING_PASSPHRASE     The keyring's passphrase; a file or the systemd credential dashvault.keyring-passphrase is better";
 
 /// An encrypted dashcam video vault.
 #[derive(Parser)]
@@ -78,6 +79,9 @@ pub(super) struct DataArgs {
     /// Keyring file (default: DATA/keyring)
     #[arg(long, env = "DASHVAULT_KEYRING", value_name = "FILE")]
     pub(super) keyring: Option<PathBuf>,
+    /// File whose first line is the keyring's passphrase, readable by this user alone (default: the keyring has none)
+    #[arg(long, env = "DASHVAULT_KEYRING_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(super) keyring_passphrase_file: Option<PathBuf>,
     /// Where the vault is reached from outside, for example https://vault.example.org; links are made of it
     #[arg(long, env = "DASHVAULT_PUBLIC_URL", value_name = "URL")]
     pub(super) public_url: Option<String>,
@@ -273,12 +277,16 @@ pub(super) struct UploadArgs {
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a keyring; never overwrites one
+    /// Make the root key of a new vault; never overwrites one
     Init {
+        /// Seal the keyring under the first line of this file; `-` is standard input
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
         #[command(flatten)]
         data: DataArgs,
     },
-    /// Say which root keys there are
+    /// Say which root keys there are, how each is, and how much each epoch wraps
+    #[command(after_help = VARIABLES)]
     Status {
         #[command(flatten)]
         data: DataArgs,
@@ -293,6 +301,9 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// The passphrase that the keyring is sealed under
+    #[command(subcommand)]
+    Passphrase(PassphraseCommand),
     /// Make new keys and re-wrap what the old ones wrap; beside running services, and again after a crash
     #[command(after_help = VARIABLES)]
     Rotate(RotateArgs),
@@ -306,6 +317,25 @@ pub(super) enum KeysCommand {
         from: PathBuf,
         #[command(flatten)]
         passphrase: PassphraseArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum PassphraseCommand {
+    /// Seal the keyring under a passphrase, or under another one
+    #[command(after_help = VARIABLES)]
+    Set {
+        /// File whose first line is the new passphrase; `-` is standard input. Without it the passphrase is asked for
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Lay the keyring open
+    #[command(after_help = VARIABLES)]
+    Remove {
         #[command(flatten)]
         data: DataArgs,
     },

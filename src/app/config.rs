@@ -2,7 +2,7 @@
 //!
 //! Flags count for more than variables, these for more than the file. Every error says what to do.
 
-mod root_key;
+pub(super) mod root_key;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::cli::{DataArgs, LogFormat, LogLevel, ServeArgs, WorkArgs, flag_variables};
+use super::secrets;
 use crate::http::{Cidr, PublicUrl, PublicUrlError, TlsFiles};
 use crate::{catalog, http, ingest, media, pipeline, store, vault};
 
@@ -27,7 +28,7 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 const REGION: &str = "us-east-1";
 
 /// Variables that are no flags, because a list of processes shows flags.
-pub(super) const HIDDEN_VARIABLES: [&str; 8] = [
+pub(super) const HIDDEN_VARIABLES: [&str; 9] = [
     "DASHVAULT_DATABASE_URL",
     "DASHVAULT_S3_ENDPOINT",
     "DASHVAULT_S3_REGION",
@@ -36,6 +37,7 @@ pub(super) const HIDDEN_VARIABLES: [&str; 8] = [
     "DASHVAULT_S3_KEYPLANE_BUCKET",
     "DASHVAULT_S3_ACCESS_KEY_ID",
     "DASHVAULT_S3_SECRET_ACCESS_KEY",
+    "DASHVAULT_KEYRING_PASSPHRASE",
 ];
 /// Variables that this program's tests and scripts read; they may stand beside its own.
 const TEST_VARIABLES: [&str; 12] = [
@@ -81,6 +83,11 @@ pub(super) enum ConfigError {
         keyring.display(), data.display()
     )]
     KeyringBesideData { keyring: PathBuf, data: PathBuf },
+    #[error(
+        "the keyring's passphrase is given twice, as {first} and as {second}: leave one of them away, so that it is clear which \
+         counts"
+    )]
+    TwoPassphrases { first: &'static str, second: &'static str },
     #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
     UploadTooLong,
     #[error("--transcodes is at least 1")]
@@ -99,6 +106,7 @@ pub(super) enum ConfigError {
 struct File {
     data: Option<PathBuf>,
     keyring: Option<PathBuf>,
+    keyring_passphrase_file: Option<PathBuf>,
     public_url: Option<String>,
     database_url: Option<String>,
     s3: Option<S3File>,
@@ -160,9 +168,10 @@ pub(super) struct ServeConfig {
 /// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The process's variables.
+/// The process's variables. A secret one is told once: it was taken out of the environment when the program started.
 pub(super) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let value = secrets::take(name).or_else(|| std::env::var(name).ok());
+    value.filter(|value| !value.is_empty())
 }
 
 /// Names among the process's variables that look like settings and are none: mistyped, most likely.
@@ -203,7 +212,7 @@ impl DataConfig {
         Ok(Self {
             store: store_config(&data, file.s3.as_ref(), variables)?,
             vault: vault::Config {
-                root: root_key::compose(args, file, &data),
+                root: root_key::compose(args, file, &data, variables)?,
             },
             catalog,
             public_url: public_url.as_deref().map(PublicUrl::parse).transpose()?,

@@ -8,11 +8,13 @@ mod folder_lock;
 mod keys;
 mod output;
 mod owners;
+mod passphrase;
 mod process;
 mod progress;
 mod recovery;
 mod rooms;
 mod rotate;
+mod secrets;
 mod serve;
 mod telemetry;
 mod time;
@@ -64,6 +66,7 @@ enum CommandError {
 
 /// Runs the command line.
 pub fn run() -> ExitCode {
+    secrets::take_from_environment();
     let cli = Cli::parse();
     process::harden();
     let output = Output { json: cli.json };

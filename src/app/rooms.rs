@@ -149,12 +149,20 @@ pub(super) async fn open_under(config: &DataConfig, new: NewVault, custody: &Cus
 
 /// Opens the provider of root keys beside the async tasks, for it may wait for a disk or a key service.
 pub(super) async fn open_root(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
-    beside(config, provider::open).await
+    opened(config, beside(config, provider::open).await)
 }
 
 /// Makes the first root key of a new vault.
 pub(super) async fn create_root(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
-    beside(config, provider::create).await
+    opened(config, beside(config, provider::create).await)
+}
+
+/// What opened needs no secret of the program's start any more; a provider without a key does, until it has one.
+fn opened<T>(config: &ProviderConfig, done: Result<T, OpenError>) -> Result<T, OpenError> {
+    if done.is_ok() {
+        config.forget_secrets();
+    }
+    done
 }
 
 async fn beside<T: Send + 'static>(config: &ProviderConfig, work: fn(&ProviderConfig) -> T) -> T {

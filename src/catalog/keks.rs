@@ -32,6 +32,15 @@ pub struct KekRow {
     pub record: Vec<u8>,
 }
 
+/// What was wrapped under a root epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochWraps {
+    pub epoch: u32,
+    /// Records of `keks`.
+    pub owner_keys: u64,
+    pub system_records: u64,
+}
+
 impl Catalog {
     /// An owner's newest key.
     pub async fn active_kek(&self, owner: OwnerId) -> Result<Option<KekRow>, CatalogError> {
@@ -87,6 +96,28 @@ impl Catalog {
             .fetch_one(self.readers())
             .await?;
         Row::new("keks", &row).size("keks")
+    }
+
+    /// How much each root epoch wraps, the oldest first.
+    pub async fn wraps_by_epoch(&self, tenant: TenantId) -> Result<Vec<EpochWraps>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT w.epoch AS epoch, count(w.kek) AS owner_keys, count(w.record) AS system_records FROM \
+             (SELECT epoch, 1 AS kek, NULL AS record FROM keks WHERE tenant_id = $1 UNION ALL \
+             SELECT epoch, NULL AS kek, 1 AS record FROM system_records WHERE tenant_id = $1) w \
+             GROUP BY w.epoch ORDER BY w.epoch",
+        )
+        .bind(tenant.as_bytes().to_vec())
+        .fetch_all(self.readers())
+        .await?;
+        let read = |row| {
+            let row = Row::new("keks", row);
+            Ok(EpochWraps {
+                epoch: row.count("epoch")?,
+                owner_keys: row.size("owner_keys")?,
+                system_records: row.size("system_records")?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Owners with keys that open older clips only.

@@ -36,7 +36,7 @@ pub use error::CatalogError;
 pub use events::{EventRow, NewEventRow, ViewingExtended};
 pub use intents::{IntentLocation, IntentRow};
 pub use jobs::{JobLease, JobRow, NewJob};
-pub use keks::KekRow;
+pub use keks::{EpochWraps, KekRow};
 pub use links::{LinkRow, LiveLinks, NewLink};
 pub use mirrors::{MAX_MIRROR_IDS, MirrorRow, MirrorState, MirrorSubject, MirrorTotals};
 pub use objects::ObjectRow;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Keyring, KeyringError, ProviderError, RootKey};
+use super::{Keyring, KeyringError, ProviderError, RootKey, SecretSource};
 
 /// The provider of a vault's root keys. Its `Display` names it in a sentence: "the keyring /etc/dashvault/keyring".
 #[derive(Debug, Clone)]
@@ -18,6 +18,18 @@ pub enum ProviderConfig {
 pub struct KeyringConfig {
     /// Where it is.
     pub path: PathBuf,
+    /// What it is sealed under, if it is.
+    pub passphrase: Option<SecretSource>,
+}
+
+impl KeyringConfig {
+    /// A keyring without a passphrase.
+    pub fn plain(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            passphrase: None,
+        }
+    }
 }
 
 /// Why a provider does not open, or gets no root key. Every text says what to do.
@@ -49,9 +61,16 @@ impl OpenError {
 }
 
 impl ProviderConfig {
-    /// A keyring file at `path`.
+    /// A keyring file at `path`, without a passphrase.
     pub fn keyring(path: impl Into<PathBuf>) -> Self {
-        Self::Keyring(KeyringConfig { path: path.into() })
+        Self::Keyring(KeyringConfig::plain(path))
+    }
+
+    /// Erases the secrets that the program was started with; those in files can be read again.
+    pub fn forget_secrets(&self) {
+        match self {
+            Self::Keyring(keyring) => keyring.passphrase.iter().for_each(SecretSource::forget),
+        }
     }
 
     /// The file that the root keys lie in, if they lie in one.
@@ -76,7 +95,7 @@ impl fmt::Display for ProviderConfig {
 /// [`OpenError::is_missing`] where there is no root key yet, and what the provider says.
 pub fn open(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
     match config {
-        ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::open(&keyring.path)?)),
+        ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::open_as(keyring)?)),
     }
 }
 
@@ -86,6 +105,6 @@ pub fn open(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
 /// [`OpenError::is_there_already`] where there is one, and what the provider says.
 pub fn create(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
     match config {
-        ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::create(&keyring.path)?)),
+        ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::create_as(keyring)?)),
     }
 }

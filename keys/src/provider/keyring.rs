@@ -2,138 +2,112 @@
 //!
 //! The file is looked at before each use, and read again when another process has changed it.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::file::{self, Seen};
-use super::root_keys::{Key, Keys, MAX_FILE_BYTES};
+use super::file::Seen;
+use super::key_file::{self, Found, KeyFile};
+use super::root_keys::{Key, Keys};
+use super::sealed::Seal;
 use super::{
-    KeyCondition, MAX_WRAPPED_BYTES, PROVIDER_KEYRING, ProviderError, RootKey, RootKeyState, RootState, Wrap, backup,
+    KeyCondition, KeyringConfig, KeyringError, MAX_WRAPPED_BYTES, PROVIDER_KEYRING, ProviderError, RootKey,
+    RootKeyState, RootState, Wrap, backup,
 };
 use crate::part::{self, SALT_BYTES, SUITE};
 
 const WRAP_VERSION: u8 = 1;
 const WRAP_HEAD_BYTES: usize = 2 + SALT_BYTES;
 
-/// Why a keyring is not made, opened, changed, backed up or restored.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// There is no file.
-    #[error(
-        "there is no keyring at {0}: restore it from its backup (`dashvault keys restore`), or make one for a new vault with `dashvault keys init`"
-    )]
-    Missing(PathBuf),
-    /// There is a file already, and it is never overwritten.
-    #[error(
-        "there is a keyring at {0} already, and none is ever overwritten: name another file, or move that one away if it is not needed"
-    )]
-    Exists(PathBuf),
-    /// Others may read the file, or it is no plain file.
-    #[error("the keyring {path} has mode {mode:o}: a plain file with 600 or 400 is wanted; run chmod 600 on it")]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The file is cut, or changed, or no keyring.
-    #[error("the keyring {0} is damaged: bring it back from its backup with `dashvault keys restore`")]
-    Damaged(PathBuf),
-    /// A newer program wrote it.
-    #[error("keyring version {0} is not known: run the newer program")]
-    UnknownVersion(u8),
-    /// Another change is under way, or was interrupted: see whether the file named may go.
-    #[error("another change of the keyring is under way, or was interrupted and left {0}")]
-    Busy(PathBuf),
-    /// The passphrase is too short to be worth anything.
-    #[error("a passphrase has at least {least} characters")]
-    WeakPassphrase {
-        /// The least number of characters.
-        least: usize,
-    },
-    /// The passphrase is wrong or the backup is damaged.
-    #[error("the backup does not open: wrong passphrase, or damaged")]
-    BackupRefused,
-    /// The epoch is not there, or is the one that wraps now.
-    #[error("epoch {0} cannot be destroyed: it is not there, or wraps now")]
-    EpochInUse(u32),
-    /// No more keys fit.
-    #[error("the keyring is full")]
-    Full,
-    /// The file system fails.
-    #[error("the keyring's file cannot be read or written")]
-    Io(#[from] std::io::Error),
-}
-
-impl From<KeyringError> for ProviderError {
-    fn from(error: KeyringError) -> Self {
-        use std::error::Error as _;
-        let text = match error.source() {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-        match error {
-            KeyringError::Busy(_) | KeyringError::EpochInUse(_) | KeyringError::Full => Self::NotChanged(text),
-            // A file that is gone or broken may be put back while the service runs.
-            _ => Self::Unavailable(text),
-        }
-    }
-}
-
 /// Root keys in a file; one a version, versions within epochs.
 pub struct Keyring {
-    path: PathBuf,
+    file: KeyFile,
     held: Mutex<Held>,
 }
 
 /// What was read last.
 struct Held {
     keys: Arc<Keys>,
+    seal: Option<Arc<Seal>>,
     /// The file it was read from; none when it must be read again.
     seen: Option<Seen>,
 }
 
 impl Keyring {
-    /// Makes a keyring with one key in epoch 1, readable by the owner of the file alone; never overwrites.
+    /// Makes a keyring with one key in epoch 1, readable by the owner of the file alone; never overwrites. It is sealed under
+    /// the passphrase, if the configuration has one.
     ///
     /// # Errors
-    /// [`KeyringError::Exists`], [`KeyringError::Io`].
+    /// [`KeyringError::Exists`], [`KeyringError::WeakPassphrase`], [`KeyringError::Secret`], [`KeyringError::Io`].
+    pub fn create_as(config: &KeyringConfig) -> Result<Self, KeyringError> {
+        Self::write_new(config, &Keys(vec![Key::make(1, 1)]))
+    }
+
+    /// As [`Self::create_as`], without a passphrase.
+    ///
+    /// # Errors
+    /// As [`Self::create_as`].
     pub fn create(path: &Path) -> Result<Self, KeyringError> {
-        Self::write_new(path, Keys(vec![Key::make(1, 1)]))
+        Self::create_as(&KeyringConfig::plain(path))
     }
 
     /// Reads a keyring.
     ///
     /// # Errors
-    /// One of its own for a file that is missing, readable by others, damaged, or of another version.
-    pub fn open(path: &Path) -> Result<Self, KeyringError> {
-        Ok(Self {
-            path: path.to_owned(),
-            held: Mutex::new(Held::read(path)?),
-        })
+    /// One of its own for a file that is missing, readable by others, damaged, of another version, under a passphrase that is
+    /// wrong or not given, and one without the passphrase that the configuration has.
+    pub fn open_as(config: &KeyringConfig) -> Result<Self, KeyringError> {
+        let file = KeyFile::new(config);
+        let held = Mutex::new(Held::from(file.read(None)?));
+        Ok(Self { file, held })
     }
 
-    /// The keyring sealed under a passphrase of at least [`super::MIN_PASSPHRASE_CHARS`] characters (Argon2id; some 0.2 s).
+    /// As [`Self::open_as`], of a keyring without a passphrase.
     ///
     /// # Errors
-    /// [`KeyringError::WeakPassphrase`], and what [`Self::open`] says.
+    /// As [`Self::open_as`].
+    pub fn open(path: &Path) -> Result<Self, KeyringError> {
+        Self::open_as(&KeyringConfig::plain(path))
+    }
+
+    /// The keyring's keys sealed under a passphrase of at least [`super::MIN_PASSPHRASE_CHARS`] characters, which need not be
+    /// its own (Argon2id; some 0.2 s).
+    ///
+    /// # Errors
+    /// [`KeyringError::WeakPassphrase`], and what [`Self::open_as`] says.
     pub fn backup(&self, passphrase: &str) -> Result<Vec<u8>, KeyringError> {
         backup::seal(&self.keys()?.to_bytes(), passphrase)
     }
 
-    /// Writes a backup's keyring to `path`; never overwrites.
+    /// Writes a backup's keys into a new keyring, under the passphrase that the configuration has for it; never overwrites.
     ///
     /// # Errors
-    /// [`KeyringError::BackupRefused`], [`KeyringError::UnknownVersion`], [`KeyringError::Exists`], [`KeyringError::Io`].
-    pub fn restore(backup: &[u8], passphrase: &str, path: &Path) -> Result<Self, KeyringError> {
-        if path.symlink_metadata().is_ok() {
-            return Err(KeyringError::Exists(path.to_owned()));
-        }
+    /// [`KeyringError::BackupRefused`], [`KeyringError::UnknownVersion`], and as [`Self::create_as`].
+    pub fn restore(backup: &[u8], passphrase: &str, config: &KeyringConfig) -> Result<Self, KeyringError> {
+        KeyFile::new(config).require_free()?;
         let bytes = backup::open(backup, passphrase)?;
-        let keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(path))?;
-        Self::write_new(path, keys)
+        let keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(&config.path))?;
+        Self::write_new(config, &keys)
+    }
+
+    /// Seals the file under another passphrase, or lays it open; the keys stay. The configuration's passphrase is the one
+    /// that it has now, and is not needed when it has none.
+    ///
+    /// Who has the file of before and its passphrase still has the keys.
+    ///
+    /// # Errors
+    /// [`KeyringError::WeakPassphrase`], [`KeyringError::Busy`], and what [`Self::open_as`] says.
+    pub fn change_passphrase(config: &KeyringConfig, new: Option<&str>) -> Result<(), KeyringError> {
+        KeyFile::new(config).reseal(new)
+    }
+
+    /// Whether the file at `path` has a passphrase; it is not opened for that.
+    ///
+    /// # Errors
+    /// What [`Self::open`] says of a file that cannot be read.
+    pub fn has_passphrase(path: &Path) -> Result<bool, KeyringError> {
+        key_file::has_passphrase(path)
     }
 
     /// Adds a key that wraps from now on, in the same epoch, and gives its version; the older ones still unwrap.
@@ -175,48 +149,39 @@ impl Keyring {
         })
     }
 
-    fn write_new(path: &Path, keys: Keys) -> Result<Self, KeyringError> {
-        file::create(path, &keys.to_bytes())?;
-        Self::open(path)
+    fn write_new(config: &KeyringConfig, keys: &Keys) -> Result<Self, KeyringError> {
+        KeyFile::new(config).create(keys)?;
+        Self::open_as(config)
     }
 
-    /// Changes what is in the file now, not what was in it when it was opened; one change at a time.
     fn change<T>(&self, change: impl FnOnce(&mut Keys) -> Result<T, KeyringError>) -> Result<T, KeyringError> {
-        let replacement = file::Replacement::begin(&self.path)?;
-        let mut keys = read(&self.path)?.0;
-        let told = change(&mut keys)?;
+        let seal = self.held().seal.clone();
         // Whatever comes of the writing, the file has the last word.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).seen = None;
-        replacement.commit(&keys.to_bytes())?;
-        Ok(told)
+        self.file.change(seal.as_ref(), change, || self.held().seen = None)
     }
 
     /// The keys as the file has them now.
     fn keys(&self) -> Result<Arc<Keys>, KeyringError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = file::look(&self.path).map_err(|error| error.of_keyring(&self.path))?;
-        if held.seen != Some(now) {
-            *held = Held::read(&self.path)?;
+        let mut held = self.held();
+        if held.seen != Some(self.file.look()?) {
+            *held = self.file.read(held.seal.as_ref())?.into();
         }
         Ok(held.keys.clone())
     }
-}
 
-impl Held {
-    fn read(path: &Path) -> Result<Self, KeyringError> {
-        let (keys, seen) = read(path)?;
-        Ok(Self {
-            keys: Arc::new(keys),
-            seen: Some(seen),
-        })
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read(path: &Path) -> Result<(Keys, Seen), KeyringError> {
-    let read = file::read(path, MAX_FILE_BYTES, file::is_private);
-    let (bytes, seen) = read.map_err(|error| error.of_keyring(path))?;
-    let keys = Keys::from_bytes(&bytes).map_err(|bad| bad.at(path))?;
-    Ok((keys, seen))
+impl From<Found> for Held {
+    fn from(found: Found) -> Self {
+        Self {
+            keys: Arc::new(found.keys),
+            seal: found.seal,
+            seen: Some(found.seen),
+        }
+    }
 }
 
 impl RootKey for Keyring {

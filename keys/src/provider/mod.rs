@@ -3,19 +3,24 @@
 mod backup;
 mod config;
 mod file;
+mod key_file;
 mod keyring;
+mod keyring_error;
 mod root_keys;
+mod sealed;
 mod secret_source;
+mod stretch;
 
 #[cfg(test)]
 mod tests;
 
 use zeroize::Zeroizing;
 
-pub use backup::MIN_PASSPHRASE_CHARS;
 pub use config::{KeyringConfig, OpenError, ProviderConfig, create, open};
-pub use keyring::{Keyring, KeyringError};
+pub use keyring::Keyring;
+pub use keyring_error::KeyringError;
 pub use secret_source::{SecretError, SecretSource};
+pub use stretch::MIN_PASSPHRASE_CHARS;
 
 use crate::bytes::Reader;
 

@@ -13,14 +13,14 @@ use crate::Secret32;
 use crate::bytes::Reader;
 use crate::digest::{equal, lp, random, sha256};
 
-const MAGIC: &[u8; 4] = b"DCVR";
+pub(super) const MAGIC: &[u8; 4] = b"DCVR";
 const VERSION: u8 = 1;
 /// Keys in one keyring: a roll a day for two years. Bounds the file too.
 const MAX_KEYS: usize = 1024;
 const KEY_BYTES: usize = 56;
 const HEAD_BYTES: usize = 12;
 const CHECK_BYTES: usize = 32;
-/// Bytes of the largest keyring file.
+/// Bytes of the largest keyring file without a passphrase.
 pub(super) const MAX_FILE_BYTES: usize = HEAD_BYTES + MAX_KEYS * KEY_BYTES + CHECK_BYTES;
 
 /// The keys of a file, ascending by epoch and version; never empty.

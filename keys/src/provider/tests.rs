@@ -6,22 +6,22 @@ use std::path::PathBuf;
 
 use super::*;
 
-struct Folder {
-    dir: tempfile::TempDir,
+pub(super) struct Folder {
+    pub dir: tempfile::TempDir,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             dir: tempfile::tempdir().expect("a folder"),
         }
     }
 
-    fn keyring(&self) -> PathBuf {
+    pub fn keyring(&self) -> PathBuf {
         self.dir.path().join("keyring")
     }
 
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.path()).expect("a folder");
         let mut names: Vec<_> = entries
             .map(|e| e.expect("an entry").file_name().into_string().expect("a name"))
@@ -87,7 +87,7 @@ fn a_keyring_is_never_overwritten() {
         Some(KeyringError::Exists(_))
     ));
     let backup = keyring.backup(PASSPHRASE).expect("a backup");
-    let refused = Keyring::restore(&backup, PASSPHRASE, &folder.keyring()).err();
+    let refused = Keyring::restore(&backup, PASSPHRASE, &KeyringConfig::plain(folder.keyring())).err();
     assert!(matches!(refused, Some(KeyringError::Exists(_))));
     assert_eq!(fs::read(folder.keyring()).expect("it is there"), before);
     assert_eq!(folder.names(), ["keyring"]);
@@ -252,10 +252,10 @@ fn a_backup_restores_every_key_with_the_right_passphrase_only() {
     let new = keyring.wrap(b"new", b"").expect("it wraps");
     let backup = keyring.backup(PASSPHRASE).expect("a backup");
     let again = folder.dir.path().join("again");
-    let refused = Keyring::restore(&backup, "correct horse batterz", &again).err();
+    let refused = Keyring::restore(&backup, "correct horse batterz", &KeyringConfig::plain(&again)).err();
     assert!(matches!(refused, Some(KeyringError::BackupRefused)));
     assert!(!again.exists());
-    let restored = Keyring::restore(&backup, PASSPHRASE, &again).expect("it is restored");
+    let restored = Keyring::restore(&backup, PASSPHRASE, &KeyringConfig::plain(&again)).expect("it is restored");
     assert_eq!(**restored.unwrap(&old, b"").expect("it unwraps"), *b"old");
     assert_eq!(**restored.unwrap(&new, b"").expect("it unwraps"), *b"new");
     assert_eq!(
@@ -274,7 +274,7 @@ fn a_changed_backup_is_refused_and_asks_for_no_unbounded_work() {
     let keyring = Keyring::create(&folder.keyring()).expect("a keyring");
     let backup = keyring.backup(PASSPHRASE).expect("a backup");
     let again = folder.dir.path().join("again");
-    let restore = |bytes: &[u8]| Keyring::restore(bytes, PASSPHRASE, &again).err();
+    let restore = |bytes: &[u8]| Keyring::restore(bytes, PASSPHRASE, &KeyringConfig::plain(&again)).err();
     // One byte of each part: magic, suite, kdf, zero, salt, commitment, ciphertext, tag. Each costs a run of Argon2id.
     for at in [0, 5, 6, 7, 30, 60, 90, backup.len() - 1] {
         let mut changed = backup.clone();
@@ -289,7 +289,9 @@ fn a_changed_backup_is_refused_and_asks_for_no_unbounded_work() {
         let (mut changed, path) = (backup.clone(), again.clone());
         changed[at] = 0xff;
         let (send, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || send.send(Keyring::restore(&changed, PASSPHRASE, &path).err()));
+        std::thread::spawn(move || {
+            send.send(Keyring::restore(&changed, PASSPHRASE, &KeyringConfig::plain(&path)).err())
+        });
         let told = told.recv_timeout(std::time::Duration::from_secs(20));
         assert!(
             matches!(told.expect("an answer at once"), Some(KeyringError::BackupRefused)),

@@ -8,7 +8,7 @@ use dashvault_keys::field::{self, FieldPlace};
 use dashvault_keys::ingest::IngestSecret;
 use dashvault_keys::kek::{KekHead, KekState, SealedKek};
 use dashvault_keys::object::{Opener, PRELUDE_BYTES, Pinned, Place, segment_span};
-use dashvault_keys::provider::{Keyring, RootKey, Wrap};
+use dashvault_keys::provider::{Keyring, KeyringConfig, RootKey, SecretSource, Wrap};
 use dashvault_keys::receipt::{self, ReceiptSigner};
 use dashvault_keys::system::{SystemRecord, trusted_from};
 use dashvault_keys::token::{self, DeviceKey, LinkVerifier};
@@ -73,12 +73,33 @@ fn vectors_of_the_keyring_and_its_wraps_open() {
 }
 
 #[test]
+fn vectors_of_the_keyring_under_a_passphrase_open() {
+    use std::os::unix::fs::PermissionsExt;
+    let set: Value = serde_json::from_str(include_str!("../vectors/keyring-v2.json")).expect("JSON");
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = KeyringConfig {
+        path: dir.path().join("keyring"),
+        passphrase: Some(SecretSource::given(text(&set["passphrase"]).to_owned().into())),
+    };
+    std::fs::write(&config.path, bytes(&set["keyring"])).expect("a file");
+    std::fs::set_permissions(&config.path, std::fs::Permissions::from_mode(0o600)).expect("its owner may");
+    let keyring = Keyring::open_as(&config).expect("it opens");
+    assert_eq!(keyring.state().expect("it is read").epochs, [1, 2]);
+    opens_the_frozen_wrap(&set, &keyring);
+}
+
+#[test]
 fn vectors_of_the_keyring_s_backup_restore() {
     let set = set();
     let frozen = &set["keyring_backup"];
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("restored");
-    let keyring = Keyring::restore(&bytes(&frozen["bytes"]), text(&frozen["passphrase"]), &path).expect("it restores");
+    let keyring = Keyring::restore(
+        &bytes(&frozen["bytes"]),
+        text(&frozen["passphrase"]),
+        &KeyringConfig::plain(&path),
+    )
+    .expect("it restores");
     opens_the_frozen_wrap(&set, &keyring);
     assert_eq!(std::fs::read(&path).expect("it is there"), bytes(&set["keyring"]));
 }
