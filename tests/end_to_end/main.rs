@@ -6,6 +6,7 @@ mod erasure;
 mod frozen;
 mod outage;
 mod power_cut;
+mod providers;
 mod recovery;
 mod rotation;
 mod round_trip;

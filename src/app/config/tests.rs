@@ -1,6 +1,7 @@
 //! What a configuration composes to, and what is refused by its own words.
 
 use super::*;
+use dashvault_keys::provider::{ProviderConfig, SecretSource};
 use std::collections::HashMap;
 
 fn with(variables: &[(&str, &str)], args: &ServeArgs) -> Result<ServeConfig, ConfigError> {
@@ -167,4 +168,49 @@ fn half_a_tls_and_two_ends_of_tls_are_refused() {
     args.tls_key = Some("k".into());
     args.behind_proxy = vec!["10.0.0.0/8".parse().unwrap()];
     assert!(matches!(with(&[], &args), Err(ConfigError::TlsAndProxy)));
+}
+
+#[test]
+fn a_passphrase_comes_from_one_place_and_is_refused_from_two() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("dashvault.keyring-passphrase"), "a long passphrase").unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let credential = ("CREDENTIALS_DIRECTORY", folder);
+    let variable = ("DASHVAULT_KEYRING_PASSPHRASE", "a long passphrase");
+    let file = ServeArgs {
+        work: WorkArgs {
+            data: DataArgs {
+                keyring_passphrase_file: Some("f".into()),
+                ..DataArgs::default()
+            },
+            ..WorkArgs::default()
+        },
+        ..ServeArgs::default()
+    };
+    let source = |variables: &[(&str, &str)], args: &ServeArgs| {
+        let config = with(variables, args)?;
+        match config.work.data.vault.root {
+            ProviderConfig::Keyring(keyring) => Ok(keyring.passphrase),
+        }
+    };
+    let none = ServeArgs::default();
+    assert!(matches!(source(&[], &none), Ok(None)));
+    assert!(matches!(
+        source(&[("CREDENTIALS_DIRECTORY", "/nowhere")], &none),
+        Ok(None)
+    ));
+    assert!(matches!(
+        source(&[credential], &none),
+        Ok(Some(SecretSource::Credential(_)))
+    ));
+    assert!(matches!(source(&[variable], &none), Ok(Some(SecretSource::Given(_)))));
+    assert!(matches!(source(&[], &file), Ok(Some(SecretSource::File(_)))));
+    for (variables, args) in [
+        (&[credential, variable][..], &none),
+        (&[credential], &file),
+        (&[variable], &file),
+    ] {
+        let error = source(variables, args).err().unwrap();
+        assert!(matches!(error, ConfigError::TwoPassphrases { .. }), "{error}");
+    }
 }
