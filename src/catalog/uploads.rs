@@ -23,8 +23,8 @@ pub struct NewUpload {
     pub owner: OwnerId,
     /// The vehicle that sends it; none when its owner does.
     pub device: Option<DeviceId>,
-    /// Bytes there will be.
-    pub length: u64,
+    /// Bytes there will be; none while its sender does not know.
+    pub length: Option<u64>,
     /// What was said about it, sealed to the ingest key.
     pub sealed_metadata: Vec<u8>,
     /// When it ends if nothing comes.
@@ -50,7 +50,7 @@ pub struct UploadRow {
     pub epoch: u64,
     /// Durable bytes; 0 again once finished or over, as an exact length says what clip it is.
     pub received: u64,
-    /// Bytes there will be; none once finished or over.
+    /// Bytes there will be; none while its sender does not know, and once finished or over.
     pub length: Option<u64>,
     /// What was said about it; none once finished or over.
     pub sealed_metadata: Option<Vec<u8>>,
@@ -162,7 +162,7 @@ impl Tx {
         .bind(upload.tenant.as_bytes().to_vec())
         .bind(upload.owner.as_bytes().to_vec())
         .bind(upload.device.map(|id| id.as_bytes().to_vec()))
-        .bind(signed(upload.length))
+        .bind(upload.length.map(signed))
         .bind(upload.sealed_metadata.clone())
         .bind(upload.expires_at)
         .bind(upload.created_at)
@@ -202,7 +202,7 @@ impl Tx {
     pub async fn advance_upload(&mut self, step: &UploadStep, now: UnixMs) -> Result<bool, CatalogError> {
         let done = sqlx::query(
             "UPDATE uploads SET received = $1, updated_at = $2, expires_at = $3 \
-             WHERE id = $4 AND epoch = $5 AND received = $6 AND state = 'open' AND length >= $1",
+             WHERE id = $4 AND epoch = $5 AND received = $6 AND state = 'open' AND (length IS NULL OR length >= $1)",
         )
         .bind(signed(step.to))
         .bind(now)
@@ -210,6 +210,28 @@ impl Tx {
         .bind(step.id.as_bytes().to_vec())
         .bind(signed(step.epoch))
         .bind(signed(step.from))
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes how many bytes an upload that was begun without a length will have. False when the writer was fenced, the length
+    /// is known already, or more bytes are there.
+    pub async fn set_upload_length(
+        &mut self,
+        id: ClipId,
+        epoch: u64,
+        length: u64,
+        now: UnixMs,
+    ) -> Result<bool, CatalogError> {
+        let done = sqlx::query(
+            "UPDATE uploads SET length = $1, updated_at = $2 \
+             WHERE id = $3 AND epoch = $4 AND state = 'open' AND length IS NULL AND received <= $1",
+        )
+        .bind(signed(length))
+        .bind(now)
+        .bind(id.as_bytes().to_vec())
+        .bind(signed(epoch))
         .execute(self.connection())
         .await?;
         Ok(done.rows_affected() == 1)

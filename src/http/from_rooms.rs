@@ -85,6 +85,7 @@ impl From<IngestError> for Problem {
             IngestError::Fenced => Self::fenced().detail("ask where the upload stands"),
             IngestError::Complete => Self::upload_complete(),
             IngestError::Interrupted { offset } => at(Self::body_stalled(), *offset),
+            IngestError::Inconsistent => Self::inconsistent_length(),
             IngestError::TooLarge { limit } => Self::too_large().with("limit_bytes", *limit),
             IngestError::Gone => Self::upload_gone(),
             IngestError::Checksum => Self::checksum_mismatch().detail("nothing of the body was kept"),

@@ -27,6 +27,8 @@ pub(super) struct Problem {
     detail: Option<String>,
     retry_after_secs: Option<u32>,
     members: Map<String, Value>,
+    /// Its type where another specification gave it one.
+    known_as: Option<&'static str>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -67,6 +69,7 @@ kinds! {
     bad_query = 400, "bad-query", "A parameter of the query is not well-formed";
     bad_value = 400, "bad-value", "A value is outside what is allowed";
     empty_upload = 400, "empty-upload", "An empty upload is no clip";
+    inconsistent_length = 400, "inconsistent-upload-length", "The upload was said to have another length";
     unknown_checksum = 400, "unknown-checksum-algorithm", "Upload-Checksum names an algorithm that is not known here";
     unauthenticated = 401, "unauthenticated", "Sign in, or send a valid token";
     clock_skew = 401, "clock-skew", "The token's time is too far from the vault's clock";
@@ -114,6 +117,7 @@ impl Problem {
             detail: None,
             retry_after_secs,
             members: Map::new(),
+            known_as: None,
             headers: Vec::new(),
         }
     }
@@ -142,6 +146,17 @@ impl Problem {
         self
     }
 
+    /// A member that was set.
+    pub(super) fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
+    /// The type that a protocol has for it in a registry.
+    pub(super) fn known_as(mut self, kind: &'static str) -> Self {
+        self.known_as = Some(kind);
+        self
+    }
+
     /// 405 with the methods that are known at the path.
     pub(super) fn method_not_allowed_but(allowed: &[Method]) -> Self {
         let list: Vec<_> = allowed.iter().map(Method::as_str).collect();
@@ -160,7 +175,10 @@ impl Problem {
     /// The document.
     fn document(&self) -> Value {
         let mut document = self.members.clone();
-        document.insert("type".into(), format!("{TYPE}{}", self.kind.slug).into());
+        let kind = self
+            .known_as
+            .map_or_else(|| format!("{TYPE}{}", self.kind.slug), str::to_owned);
+        document.insert("type".into(), kind.into());
         document.insert("title".into(), self.kind.title.into());
         document.insert("status".into(), self.kind.status.into());
         if let Some(detail) = &self.detail {

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::committer::{Committed, Order};
+use super::committer::{Committed, Order, complete};
 use super::writer::{Arrived, CHUNKS, Writer};
 use super::{Checksum, Ingest, IngestError, UploadStatus};
 use crate::access::Principal;
@@ -22,10 +22,50 @@ const APPEND_WAIT: Duration = Duration::from_secs(5);
 const OFFSET_WAIT: Duration = Duration::from_millis(120);
 
 /// A body and what was said of it.
-pub(super) struct Body<S> {
+pub struct Body<S> {
+    /// Where its first byte belongs.
+    pub offset: u64,
+    /// Its length, where that was announced.
     pub announced_bytes: Option<u64>,
+    /// The sum it must have.
     pub checksum: Option<Checksum>,
+    /// What is said of the upload's end.
+    pub end: UploadEnd,
+    /// Its bytes.
     pub stream: S,
+}
+
+/// What a request says of its upload's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadEnd {
+    /// Nothing.
+    Unsaid,
+    /// The upload has so many bytes.
+    At(u64),
+    /// It ends where this body ends.
+    WithBody,
+}
+
+impl<S> Body<S> {
+    /// Bytes of which nothing is said but where they belong.
+    pub fn at(offset: u64, stream: S) -> Self {
+        Self {
+            offset,
+            announced_bytes: None,
+            checksum: None,
+            end: UploadEnd::Unsaid,
+            stream,
+        }
+    }
+
+    /// The upload's length, if this body tells it before it has come.
+    fn told_length(&self) -> Option<u64> {
+        match self.end {
+            UploadEnd::Unsaid => None,
+            UploadEnd::At(length) => Some(length),
+            UploadEnd::WithBody => Some(self.offset.saturating_add(self.announced_bytes?)),
+        }
+    }
 }
 
 impl Ingest {
@@ -33,14 +73,17 @@ impl Ingest {
         &self,
         who: &Principal,
         id: ClipId,
-        offset: u64,
         body: Body<impl Stream<Item = Result<Bytes, E>>>,
     ) -> Result<UploadStatus, IngestError> {
+        let (offset, told) = (body.offset, body.told_length());
         let row = self.upload_of(who, id).await?;
         if row.state != UploadState::Open {
-            return self.append_to_complete(&row, offset, body.announced_bytes).await;
+            return self.append_to_complete(&row, &body).await;
         }
-        if let Some(limit) = over_limit(&row, offset, &body) {
+        if row.received == offset && row.length.is_some() && told.is_some_and(|told| row.length != Some(told)) {
+            return Err(IngestError::Inconsistent);
+        }
+        if let Some(limit) = over_limit(&row, &body) {
             return Err(IngestError::TooLarge { limit });
         }
         // Its own older request may still hold a turn, and gives it back at once.
@@ -49,18 +92,27 @@ impl Ingest {
         let Some(row) = self.fence(id).await? else {
             // Completed or ended by the request that was just taken over.
             let row = self.upload_of(who, id).await?;
-            return self.append_to_complete(&row, offset, body.announced_bytes).await;
+            return self.append_to_complete(&row, &body).await;
         };
         if row.received != offset {
             return Err(IngestError::Mismatch { offset: row.received });
         }
-        let length = open_length(&row)?;
+        let length = match (row.length, told) {
+            (None, Some(told)) => Some(self.settle_length(&row, told).await?),
+            (known, _) => known,
+        };
+        if length == Some(offset) && body.announced_bytes == Some(0) {
+            // There is nothing to write: it was said that nothing is missing.
+            self.inner.live.forget(id);
+            return self.status_of(&self.upload_of(who, id).await?).await;
+        }
         let sign = self.inner.live.register(id, row.epoch).ok_or(IngestError::Fenced)?;
         let writer = Writer {
             inner: Arc::clone(&self.inner),
             id,
             owner: row.owner,
             epoch: row.epoch,
+            limit: length.unwrap_or(self.inner.config.max_upload_bytes),
             length,
             offset,
             sum: body.checksum.map(Checksum::begin),
@@ -71,29 +123,57 @@ impl Ingest {
         let writing = self.inner.runtime.spawn(writer.run(arriving));
         pump(body.stream, body.announced_bytes, chunks, self.inner.config.body_idle).await;
         let offset = writing.await.map_err(|panic| IngestError::Broken(panic.into()))??;
-        if offset == length {
+        let length = match (length, body.end) {
+            // Whole, and its end is the upload's.
+            (None, UploadEnd::WithBody) => Some(self.settle_length(&row, offset).await?),
+            (Some(known), UploadEnd::WithBody) if known != offset => return Err(IngestError::Inconsistent),
+            (known, _) => known,
+        };
+        let is_complete = length == Some(offset);
+        if is_complete {
             self.inner.live.forget(id);
         }
         Ok(UploadStatus {
             id,
             offset,
             length,
-            expires_at: (offset < length).then(|| self.inner.expiry()),
+            expires_at: (!is_complete).then(|| self.inner.expiry()),
         })
     }
 
+    /// Notes the length of an upload that was begun without one, and completes it if that is all there is.
+    async fn settle_length(&self, fenced: &UploadRow, length: u64) -> Result<u64, IngestError> {
+        let limit = self.inner.config.max_upload_bytes;
+        if length > limit {
+            return Err(IngestError::TooLarge { limit });
+        }
+        if length == 0 {
+            return Err(IngestError::Empty);
+        }
+        let now = self.inner.clock.now_ms();
+        let mut tx = self.inner.catalog.begin().await?;
+        if !tx.set_upload_length(fenced.id, fenced.epoch, length, now).await? {
+            tx.rollback().await?;
+            let row = self.inner.catalog.upload(fenced.id).await?;
+            return match row {
+                Some(row) if row.state == UploadState::Open && row.epoch == fenced.epoch => {
+                    Err(IngestError::Inconsistent)
+                }
+                _ => Err(IngestError::Fenced),
+            };
+        }
+        complete(&mut tx, &self.inner.audit, fenced.id, now).await?;
+        tx.commit().await?;
+        Ok(length)
+    }
+
     /// The last request repeated, because its answer was lost, is answered as the first was.
-    async fn append_to_complete(
-        &self,
-        row: &UploadRow,
-        offset: u64,
-        announced_bytes: Option<u64>,
-    ) -> Result<UploadStatus, IngestError> {
+    async fn append_to_complete<S>(&self, row: &UploadRow, body: &Body<S>) -> Result<UploadStatus, IngestError> {
         let status = self.status_of(row).await?;
-        if offset != status.offset {
+        if body.offset != status.offset {
             return Err(IngestError::Mismatch { offset: status.offset });
         }
-        if announced_bytes != Some(0) {
+        if body.announced_bytes != Some(0) {
             return Err(IngestError::TooLarge { limit: 0 });
         }
         Ok(status)
@@ -122,19 +202,14 @@ impl Ingest {
     }
 }
 
-fn over_limit<S>(row: &UploadRow, offset: u64, body: &Body<S>) -> Option<u64> {
-    let bytes = body.announced_bytes?;
+fn over_limit<S>(row: &UploadRow, body: &Body<S>) -> Option<u64> {
+    let (bytes, offset) = (body.announced_bytes?, body.offset);
     let left = row.length?.saturating_sub(offset);
     let limit = match body.checksum {
         Some(_) => left.min(Checksum::MAX_BODY_BYTES),
         None => left,
     };
     (bytes > limit && offset == row.received).then_some(limit)
-}
-
-pub(super) fn open_length(row: &UploadRow) -> Result<u64, IngestError> {
-    row.length
-        .ok_or_else(|| IngestError::Broken("an open upload without a length".into()))
 }
 
 fn is_sender(who: &Principal, row: &UploadRow) -> bool {

@@ -10,7 +10,7 @@ impl Ingest {
     pub(super) async fn create_upload(
         &self,
         who: &Principal,
-        length: u64,
+        length: Option<u64>,
         header: Option<&str>,
     ) -> Result<UploadStatus, IngestError> {
         let (owner, device) = match who {
@@ -18,11 +18,11 @@ impl Ingest {
             Principal::Device(session) => (session.owner(), Some(session.device())),
             Principal::Link(_) => return Err(IngestError::Forbidden),
         };
-        if length == 0 {
+        if length == Some(0) {
             return Err(IngestError::Empty);
         }
         let limit = self.inner.config.max_upload_bytes;
-        if length > limit {
+        if length.is_some_and(|length| length > limit) {
             return Err(IngestError::TooLarge { limit });
         }
         let metadata = metadata::parse(header)?;

@@ -32,6 +32,9 @@ pub enum IngestError {
         /// Where the next byte belongs.
         offset: u64,
     },
+    /// 400: the upload was said to have another length, or has more bytes already.
+    #[error("another length than was said before")]
+    Inconsistent,
     /// 413: more bytes than were announced or than are taken.
     #[error("more than {limit} bytes")]
     TooLarge {

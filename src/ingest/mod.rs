@@ -37,7 +37,7 @@ use crate::catalog::{Catalog, UploadRow};
 use crate::model::{ClipId, Clock, DeviceId, OwnerId, UnixMs, UploadState};
 use crate::vault::Vault;
 
-use append::{Body, open_length};
+pub use append::{Body, UploadEnd};
 use budget::Budget;
 use committer::Committer;
 use live::Live;
@@ -138,7 +138,7 @@ impl Ingest {
         self.inner.config.max_upload_bytes
     }
 
-    /// Begins an upload of `length` bytes; `metadata` is the header `Upload-Metadata` as it came.
+    /// Begins an upload of `length` bytes, or of as many as its sender says later; `metadata` is the header `Upload-Metadata` as it came.
     ///
     /// # Errors
     /// [`IngestError::Empty`], [`IngestError::TooLarge`], [`IngestError::InvalidMetadata`], [`IngestError::Forbidden`] to
@@ -146,7 +146,7 @@ impl Ingest {
     pub async fn create(
         &self,
         who: &Principal,
-        length: u64,
+        length: Option<u64>,
         metadata: Option<&str>,
     ) -> Result<UploadStatus, IngestError> {
         self.create_upload(who, length, metadata).await
@@ -161,30 +161,22 @@ impl Ingest {
         self.find_offset(who, id).await
     }
 
-    /// Appends a body at `offset` (PATCH, and the body of a creation at offset 0). `body_bytes` is the length that was
-    /// announced, if any. All bytes told are durable. With a checksum the body is taken whole or not at all; it may then
-    /// have at most [`Checksum::MAX_BODY_BYTES`].
+    /// Appends a body (PATCH, and the body of a creation at offset 0). All bytes told are durable. With a checksum the body is
+    /// taken whole or not at all; it may then have at most [`Checksum::MAX_BODY_BYTES`].
     ///
     /// Dropping the future ends the body: what had arrived is kept.
     ///
     /// # Errors
-    /// [`IngestError::Mismatch`] tells the right offset. [`IngestError::Interrupted`] when the body broke off or stalled:
+    /// [`IngestError::Mismatch`] tells the right offset. [`IngestError::Inconsistent`] when the upload was said to have another
+    /// length. [`IngestError::Interrupted`] when the body broke off or stalled:
     /// what had arrived is kept, unless it had a checksum. [`IngestError::Fenced`] when a newer request took over.
     pub async fn append<E>(
         &self,
         who: &Principal,
         id: ClipId,
-        offset: u64,
-        body_bytes: Option<u64>,
-        checksum: Option<Checksum>,
-        body: impl Stream<Item = Result<Bytes, E>>,
+        body: Body<impl Stream<Item = Result<Bytes, E>>>,
     ) -> Result<UploadStatus, IngestError> {
-        let body = Body {
-            announced_bytes: body_bytes,
-            checksum,
-            stream: body,
-        };
-        self.append_body(who, id, offset, body).await
+        self.append_body(who, id, body).await
     }
 
     /// Ends an upload that is not complete, for its owner (DELETE). Its bytes are removed.
@@ -192,6 +184,19 @@ impl Ingest {
     /// # Errors
     /// [`IngestError::Forbidden`] to a vehicle, [`IngestError::Complete`] when there is a clip to delete instead.
     pub async fn terminate(&self, who: &Principal, id: ClipId) -> Result<(), IngestError> {
+        if !matches!(who, Principal::Owner(_)) {
+            // Of what is another's nothing is said.
+            self.upload_of(who, id).await?;
+            return Err(IngestError::Forbidden);
+        }
+        self.end(who, id).await
+    }
+
+    /// Takes back an upload that was sent in one request and did not come whole: its sender has no way to go on with it.
+    ///
+    /// # Errors
+    /// [`IngestError::Complete`] when all of it came after all.
+    pub async fn discard(&self, who: &Principal, id: ClipId) -> Result<(), IngestError> {
         self.end(who, id).await
     }
 
@@ -247,7 +252,7 @@ impl Ingest {
 
     async fn status_of(&self, row: &UploadRow) -> Result<UploadStatus, IngestError> {
         let (offset, length) = match row.state {
-            UploadState::Open | UploadState::Complete => (row.received, open_length(row)?),
+            UploadState::Open | UploadState::Complete => (row.received, row.length),
             UploadState::Ended | UploadState::Expired => return Err(IngestError::Gone),
             UploadState::Finished => {
                 // The row has forgotten the exact length; what is sealed about the clip knows it.
@@ -258,7 +263,7 @@ impl Ingest {
                     .await?
                     .ok_or(IngestError::Gone)?;
                 let bytes = self.details(row, clip.sealed_details).await?.bytes;
-                (bytes, bytes)
+                (bytes, Some(bytes))
             }
         };
         Ok(UploadStatus {

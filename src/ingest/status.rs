@@ -9,8 +9,8 @@ pub struct UploadStatus {
     pub id: ClipId,
     /// Durable bytes.
     pub offset: u64,
-    /// Bytes there will be.
-    pub length: u64,
+    /// Bytes there will be; none while its sender has not said.
+    pub length: Option<u64>,
     /// When it ends if nothing comes (`Upload-Expires`); none once it is complete.
     pub expires_at: Option<UnixMs>,
 }
@@ -18,7 +18,7 @@ pub struct UploadStatus {
 impl UploadStatus {
     /// Whether every byte is durable.
     pub fn is_complete(&self) -> bool {
-        self.offset == self.length
+        self.length == Some(self.offset)
     }
 }
 

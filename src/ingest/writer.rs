@@ -42,8 +42,10 @@ pub(super) struct Writer {
     pub id: ClipId,
     pub owner: OwnerId,
     pub epoch: u64,
-    /// Bytes there will be.
-    pub length: u64,
+    /// Bytes there will be, where that is known.
+    pub length: Option<u64>,
+    /// Bytes there may be.
+    pub limit: u64,
     /// The offset after everything that is committed.
     pub offset: u64,
     pub sum: Option<Sum>,
@@ -144,9 +146,9 @@ impl Writer {
             return Ok(());
         }
         let arrived = state.start + (state.buffer.len() + state.rest.len()) as u64;
-        if arrived > self.length {
+        if arrived > self.limit {
             return Err(IngestError::TooLarge {
-                limit: self.length - self.offset,
+                limit: self.limit - self.offset,
             });
         }
         if self.sum.is_some() && arrived - self.offset > super::Checksum::MAX_BODY_BYTES {
@@ -168,7 +170,7 @@ impl Writer {
     /// Whether the piece that fills would complete the upload. It waits for the end of the body, which shows whether the
     /// upload is longer than it said.
     fn is_last(&self, state: &State) -> bool {
-        state.start + state.buffer.len() as u64 == self.length
+        self.length == Some(state.start + state.buffer.len() as u64)
     }
 
     /// Ends the piece that fills and begins to store it.

@@ -36,7 +36,7 @@ pub async fn an_upload(catalog: &Catalog, (tenant, owner): (TenantId, OwnerId)) 
         tenant,
         owner,
         device: Some(DeviceId::from_bytes([4; 16])),
-        length: LENGTH,
+        length: Some(LENGTH),
         sealed_metadata: b"sealed".to_vec(),
         expires_at: 100,
         created_at: 10,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dashvault::access::{self, Access, AccessError, OwnerSession, Principal, ReadGrant};
 use dashvault::audit::Audit;
 use dashvault::catalog::{self, Catalog};
-use dashvault::ingest::{self, Ingest};
+use dashvault::ingest::{self, Body, Ingest};
 use dashvault::library::{Library, What};
 use dashvault::model::{ByteRange, ClipId, ClipState, Clock as _, FixedClock, SystemClock};
 use dashvault::store::{self, Store};
@@ -283,7 +283,14 @@ async fn on_the_day_it_was_made_a_folders_trash_is_undone_and_its_half_upload_go
         let body = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(rest.into())]);
         let sent = house
             .ingest
-            .append(&principal, begun, offset, Some(length), None, body)
+            .append(
+                &principal,
+                begun,
+                Body {
+                    announced_bytes: Some(length),
+                    ..Body::at(offset, body)
+                },
+            )
             .await;
         assert_eq!(sent.expect("it goes on").offset, end, "{}", frozen.name);
     }

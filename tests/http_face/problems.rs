@@ -156,7 +156,7 @@ async fn uploads_are_refused_as_their_protocol_says() {
     )
     .await;
     problem(
-        answer(post().header("Upload-Defer-Length", "1")).await,
+        answer(post().header("Upload-Defer-Length", "2")).await,
         400,
         "bad-header",
     )
@@ -189,7 +189,7 @@ async fn uploads_are_refused_as_their_protocol_says() {
             "{extension}"
         );
     }
-    assert_eq!(header(&options, "tus-checksum-algorithm"), "sha1,sha256");
+    assert_eq!(header(&options, "tus-checksum-algorithm"), "sha1,sha256,crc32c");
     assert!(
         header(&options, "tus-max-size")
             .parse::<u64>()

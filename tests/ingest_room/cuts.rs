@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dashvault::ingest::{Config, IngestError};
+use dashvault::ingest::{Body, Config, IngestError};
 use dashvault::model::{ClipState, EventKind, UploadState};
 
 use crate::room::{Room, by_hand, cut, noise, until, whole};
@@ -14,7 +14,10 @@ async fn an_upload_in_one_body_is_received_exactly_and_queued_once() {
     let bytes = noise(9 << 20);
     let id = room.begin(bytes.len() as u64).await;
     let status = room.append(id, 0, &bytes).await.unwrap();
-    assert_eq!((status.offset, status.length), (bytes.len() as u64, bytes.len() as u64));
+    assert_eq!(
+        (status.offset, status.length),
+        (bytes.len() as u64, Some(bytes.len() as u64))
+    );
     assert!(status.is_complete() && status.expires_at.is_none());
     assert!(room.received(id).await == bytes);
     assert_eq!(room.state(id).await, UploadState::Complete);
@@ -37,7 +40,14 @@ async fn a_cut_keeps_what_arrived() {
     let id = room.begin(8_000_000).await;
     let ended = room
         .ingest
-        .append(&room.vehicle, id, 0, Some(8_000_000), None, cut(&bytes))
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                announced_bytes: Some(8_000_000),
+                ..Body::at(0, cut(&bytes))
+            },
+        )
         .await;
     assert!(
         matches!(ended, Err(IngestError::Interrupted { offset: 5_000_000 })),
@@ -54,7 +64,14 @@ async fn a_body_shorter_than_announced_was_cut() {
     let id = room.begin(1000).await;
     let ended = room
         .ingest
-        .append(&room.vehicle, id, 0, Some(1000), None, whole(&noise(600)))
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                announced_bytes: Some(1000),
+                ..Body::at(0, whole(&noise(600)))
+            },
+        )
         .await;
     assert!(
         matches!(ended, Err(IngestError::Interrupted { offset: 600 })),
@@ -69,7 +86,7 @@ async fn a_request_that_is_dropped_leaves_what_it_brought() {
     let bytes = noise(300_000);
     let id = room.begin(1_000_000).await;
     let (send, body) = by_hand();
-    let request = room.ingest.append(&room.vehicle, id, 0, None, None, body);
+    let request = room.ingest.append(&room.vehicle, id, Body::at(0, body));
     send.send(Bytes::from(bytes.clone())).unwrap();
     let dropped = tokio::time::timeout(Duration::from_millis(200), request).await;
     assert!(dropped.is_err(), "the body had not ended");
@@ -90,7 +107,17 @@ async fn a_body_that_stalls_ends_as_if_cut() {
     let id = room.begin(1000).await;
     let (send, body) = by_hand();
     send.send(Bytes::from(noise(400))).unwrap();
-    let ended = room.ingest.append(&room.vehicle, id, 0, Some(1000), None, body).await;
+    let ended = room
+        .ingest
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                announced_bytes: Some(1000),
+                ..Body::at(0, body)
+            },
+        )
+        .await;
     assert!(
         matches!(ended, Err(IngestError::Interrupted { offset: 400 })),
         "{ended:?}"
@@ -122,7 +149,7 @@ async fn half_a_second_ends_a_piece_while_the_body_goes_on() {
         }
         drop(send);
     };
-    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), sending);
+    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), sending);
     assert_eq!(ended.unwrap().offset, 3000);
     assert!(room.received(id).await == bytes);
     assert_eq!(room.catalog.pieces_of(id, None, 10).await.unwrap().len(), 3);
@@ -156,7 +183,7 @@ async fn any_node_goes_on_with_an_upload_that_another_began() {
     let at = other.offset(&room.vehicle, id).await.unwrap();
     assert_eq!(at.offset, 700_000);
     let status = other
-        .append(&room.vehicle, id, at.offset, None, None, whole(&bytes[700_000..]))
+        .append(&room.vehicle, id, Body::at(at.offset, whole(&bytes[700_000..])))
         .await
         .unwrap();
     assert!(status.is_complete());
@@ -198,7 +225,7 @@ async fn nothing_that_was_received_or_said_lies_in_the_catalogue_unsealed() {
     let metadata = "filename UExBTlRFRC1OQU1FLm1wNA==";
     let upload = room
         .ingest
-        .create(&room.vehicle, bytes.len() as u64, Some(metadata))
+        .create(&room.vehicle, Some(bytes.len() as u64), Some(metadata))
         .await
         .unwrap();
     room.append(upload.id, 0, &bytes).await.unwrap();

@@ -78,7 +78,7 @@ async fn a_complete_upload_is_not_ended_but_its_clip_deleted() {
 #[tokio::test]
 async fn an_upload_expires_a_week_after_its_last_byte() {
     let room = Room::new().await;
-    let begun = room.ingest.create(&room.vehicle, 1000, None).await.unwrap();
+    let begun = room.ingest.create(&room.vehicle, Some(1000), None).await.unwrap();
     assert_eq!(begun.expires_at, Some(START_MS + WEEK_MS));
     let id = begun.id;
     room.clock.advance(WEEK_MS - 1);
@@ -176,7 +176,7 @@ async fn a_receipt_comes_when_the_original_is_sealed_and_stands_for_exactly_its_
     let status = room.ingest.offset(&room.vehicle, id).await.unwrap();
     assert_eq!(
         (status.offset, status.length),
-        (1000, 1000),
+        (1000, Some(1000)),
         "its row has forgotten the length"
     );
 }

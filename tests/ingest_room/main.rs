@@ -3,6 +3,7 @@
 mod contention;
 mod cuts;
 mod ends;
+mod lengths;
 mod refusals;
 mod room;
 mod store;

@@ -1,7 +1,7 @@
 //! What is refused, and that a refusal leaves everything as it was.
 
 use dashvault::access::Principal;
-use dashvault::ingest::{Checksum, Config, IngestError};
+use dashvault::ingest::{Body, Checksum, Config, IngestError};
 use dashvault::model::{ClipId, UploadState};
 use dashvault_keys::digest;
 use data_encoding::BASE64;
@@ -44,7 +44,7 @@ async fn more_bytes_than_were_said_are_refused_and_the_upload_stays_open() {
         "{announced:?}"
     );
     let body = whole(&noise(601));
-    let streamed = room.ingest.append(&room.vehicle, id, 400, None, None, body).await;
+    let streamed = room.ingest.append(&room.vehicle, id, Body::at(400, body)).await;
     assert!(
         matches!(streamed, Err(IngestError::TooLarge { limit: 600 })),
         "{streamed:?}"
@@ -59,10 +59,7 @@ async fn a_long_body_past_the_length_never_completes_the_upload() {
     let room = Room::new().await;
     let bytes = noise((8 << 20) + 1);
     let id = room.begin(8 << 20).await;
-    let streamed = room
-        .ingest
-        .append(&room.vehicle, id, 0, None, None, whole(&bytes))
-        .await;
+    let streamed = room.ingest.append(&room.vehicle, id, Body::at(0, whole(&bytes))).await;
     assert!(matches!(streamed, Err(IngestError::TooLarge { .. })), "{streamed:?}");
     assert_eq!(room.state(id).await, UploadState::Open);
     assert_eq!(room.finish_jobs(id).await, 0);
@@ -75,16 +72,16 @@ async fn empty_and_oversized_uploads_are_not_begun() {
         ..Config::default()
     })
     .await;
-    let empty = room.ingest.create(&room.vehicle, 0, None).await;
+    let empty = room.ingest.create(&room.vehicle, Some(0), None).await;
     assert!(matches!(empty, Err(IngestError::Empty)), "{empty:?}");
     for length in [1001, u64::MAX] {
-        let refused = room.ingest.create(&room.vehicle, length, None).await;
+        let refused = room.ingest.create(&room.vehicle, Some(length), None).await;
         assert!(
             matches!(refused, Err(IngestError::TooLarge { limit: 1000 })),
             "{refused:?}"
         );
     }
-    assert!(room.ingest.create(&room.vehicle, 1000, None).await.is_ok());
+    assert!(room.ingest.create(&room.vehicle, Some(1000), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -96,7 +93,7 @@ async fn wrong_metadata_names_its_key_and_begins_nothing() {
         ("recorded_at eWVzdGVyZGF5", "recorded_at"),
         ("lat OTE=,lon MA==", "lat"),
     ] {
-        let refused = room.ingest.create(&room.vehicle, 10, Some(header)).await;
+        let refused = room.ingest.create(&room.vehicle, Some(10), Some(header)).await;
         assert!(
             matches!(refused, Err(IngestError::InvalidMetadata { key, .. }) if key == expected),
             "{header}: {refused:?}"
@@ -116,7 +113,17 @@ async fn a_right_checksum_is_taken_and_a_wrong_one_leaves_nothing() {
     let (first, second) = bytes.split_at(5 << 20);
     for (sum, of) in [(sha1(second), "sha1"), (sha256(second), "sha256")] {
         let body = whole(first);
-        let refused = room.ingest.append(&room.vehicle, id, 0, None, Some(sum), body).await;
+        let refused = room
+            .ingest
+            .append(
+                &room.vehicle,
+                id,
+                Body {
+                    checksum: Some(sum),
+                    ..Body::at(0, body)
+                },
+            )
+            .await;
         assert!(matches!(refused, Err(IngestError::Checksum)), "{of}: {refused:?}");
         assert_eq!(room.offset(id).await, 0);
         assert!(room.received(id).await.is_empty());
@@ -124,13 +131,27 @@ async fn a_right_checksum_is_taken_and_a_wrong_one_leaves_nothing() {
     let body = whole(first);
     let taken = room
         .ingest
-        .append(&room.vehicle, id, 0, None, Some(sha1(first)), body)
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                checksum: Some(sha1(first)),
+                ..Body::at(0, body)
+            },
+        )
         .await;
     assert_eq!(taken.unwrap().offset, 5 << 20);
     let body = whole(second);
     let taken = room
         .ingest
-        .append(&room.vehicle, id, 5 << 20, None, Some(sha256(second)), body)
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                checksum: Some(sha256(second)),
+                ..Body::at(5 << 20, body)
+            },
+        )
         .await;
     assert!(taken.unwrap().is_complete());
     assert!(room.received(id).await == bytes);
@@ -145,7 +166,14 @@ async fn a_body_with_a_checksum_that_is_cut_leaves_nothing() {
     let body = cut(&bytes[..bytes.len() - 1]);
     let ended = room
         .ingest
-        .append(&room.vehicle, id, 0, None, Some(sha256(&bytes)), body)
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                checksum: Some(sha256(&bytes)),
+                ..Body::at(0, body)
+            },
+        )
         .await;
     assert!(
         matches!(ended, Err(IngestError::Interrupted { offset: 0 })),
@@ -162,7 +190,15 @@ async fn a_body_with_a_checksum_has_a_limit() {
     let announced = Some(Checksum::MAX_BODY_BYTES + 1);
     let refused = room
         .ingest
-        .append(&room.vehicle, id, 0, announced, Some(sha256(b"")), body)
+        .append(
+            &room.vehicle,
+            id,
+            Body {
+                announced_bytes: announced,
+                checksum: Some(sha256(b"")),
+                ..Body::at(0, body)
+            },
+        )
         .await;
     assert!(
         matches!(
@@ -190,7 +226,7 @@ async fn nobody_else_learns_that_an_upload_exists() {
         );
         assert!(matches!(known, Err(IngestError::NotFound)), "{known:?}");
         assert!(matches!(unknown, Err(IngestError::NotFound)));
-        let appended = room.ingest.append(who, id, 400, None, None, whole(b"x")).await;
+        let appended = room.ingest.append(who, id, Body::at(400, whole(b"x"))).await;
         assert!(matches!(appended, Err(IngestError::NotFound)), "{appended:?}");
         let ended = room.ingest.terminate(who, id).await;
         assert!(matches!(ended, Err(IngestError::NotFound)), "{ended:?}");
@@ -203,9 +239,19 @@ async fn nobody_else_learns_that_an_upload_exists() {
 #[tokio::test]
 async fn an_owner_sends_and_asks_too() {
     let room = Room::new().await;
-    let id = room.ingest.create(&room.owner, 500, None).await.unwrap().id;
+    let id = room.ingest.create(&room.owner, Some(500), None).await.unwrap().id;
     let body = whole(&noise(500));
-    let sent = room.ingest.append(&room.owner, id, 0, Some(500), None, body).await;
+    let sent = room
+        .ingest
+        .append(
+            &room.owner,
+            id,
+            Body {
+                announced_bytes: Some(500),
+                ..Body::at(0, body)
+            },
+        )
+        .await;
     assert!(sent.unwrap().is_complete());
     let of_vehicle = room.begin(100).await;
     assert_eq!(room.ingest.offset(&room.owner, of_vehicle).await.unwrap().offset, 0);
@@ -245,7 +291,7 @@ async fn new_uploads_are_turned_away_before_those_that_began() {
     let watch = async {
         crate::room::until("both turns are taken", async || {
             matches!(
-                room.ingest.create(&room.vehicle, 10, None).await,
+                room.ingest.create(&room.vehicle, Some(10), None).await,
                 Err(IngestError::Busy { .. })
             )
         })
@@ -256,8 +302,8 @@ async fn new_uploads_are_turned_away_before_those_that_began() {
         drop((hold_first, hold_second));
     };
     let (one, two, ()) = tokio::join!(
-        room.ingest.append(&room.vehicle, first, 0, None, None, body_first),
-        room.ingest.append(&room.vehicle, second, 0, None, None, body_second),
+        room.ingest.append(&room.vehicle, first, Body::at(0, body_first)),
+        room.ingest.append(&room.vehicle, second, Body::at(0, body_second)),
         watch
     );
     assert_eq!((one.unwrap().offset, two.unwrap().offset), (0, 0));
@@ -273,7 +319,7 @@ async fn nothing_begins_for_an_owner_who_is_being_erased() {
     let mut tx = room.catalog.begin().await.unwrap();
     assert!(tx.begin_owner_erasure(owner.owner()).await.unwrap());
     tx.commit().await.unwrap();
-    let refused = room.ingest.create(&room.vehicle, 1000, None).await;
+    let refused = room.ingest.create(&room.vehicle, Some(1000), None).await;
     assert!(matches!(refused, Err(IngestError::NotFound)), "{:?}", refused.err());
     assert!(room.catalog.clips_of(owner.owner()).await.unwrap().is_empty());
 }
@@ -289,14 +335,14 @@ async fn a_vehicle_and_an_owner_have_so_many_open_uploads_and_no_more() {
     let another = room.another_vehicle(&room.owner).await;
     let stranger = room.another_owner().await;
     for _ in 0..2 {
-        room.ingest.create(&room.vehicle, 1000, None).await.unwrap();
+        room.ingest.create(&room.vehicle, Some(1000), None).await.unwrap();
     }
-    let refused = room.ingest.create(&room.vehicle, 1000, None).await;
+    let refused = room.ingest.create(&room.vehicle, Some(1000), None).await;
     assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
-    let last = room.ingest.create(&another, 1000, None).await.unwrap();
-    let refused = room.ingest.create(&room.owner, 1000, None).await;
+    let last = room.ingest.create(&another, Some(1000), None).await.unwrap();
+    let refused = room.ingest.create(&room.owner, Some(1000), None).await;
     assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
-    room.ingest.create(&stranger, 1000, None).await.unwrap();
+    room.ingest.create(&stranger, Some(1000), None).await.unwrap();
     room.ingest.terminate(&room.owner, last.id).await.unwrap();
-    room.ingest.create(&room.owner, 1000, None).await.unwrap();
+    room.ingest.create(&room.owner, Some(1000), None).await.unwrap();
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use dashvault::access::{self, Access, Principal, VehicleName};
 use dashvault::audit::Audit;
 use dashvault::catalog::{self, Catalog};
-use dashvault::ingest::{Config, Ingest, IngestError, UploadStatus};
+use dashvault::ingest::{Body, Config, Ingest, IngestError, UploadStatus};
 use dashvault::model::{ClipId, Clock as _, EventKind, FixedClock, JobKind, UploadState};
 use dashvault::store::{Backend, Store};
 use dashvault::vault::{self, PieceRef, Vault};
@@ -113,7 +113,7 @@ impl Room {
 
     pub async fn begin(&self, length: u64) -> ClipId {
         self.ingest
-            .create(&self.vehicle, length, None)
+            .create(&self.vehicle, Some(length), None)
             .await
             .expect("an upload")
             .id
@@ -122,7 +122,14 @@ impl Room {
     pub async fn append(&self, id: ClipId, offset: u64, bytes: &[u8]) -> Result<UploadStatus, IngestError> {
         let body = whole(bytes);
         self.ingest
-            .append(&self.vehicle, id, offset, Some(bytes.len() as u64), None, body)
+            .append(
+                &self.vehicle,
+                id,
+                Body {
+                    announced_bytes: Some(bytes.len() as u64),
+                    ..Body::at(offset, body)
+                },
+            )
             .await
     }
 

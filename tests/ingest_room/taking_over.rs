@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dashvault::access::Principal;
-use dashvault::ingest::{Config, Ingest, IngestError};
+use dashvault::ingest::{Body, Config, Ingest, IngestError};
 use dashvault::model::{ClipId, UploadState};
 use dashvault_test_support::rounds;
 use futures_util::{StreamExt as _, stream};
@@ -33,7 +33,7 @@ async fn a_question_flushes_the_request_under_way_and_ends_it() {
         let offset = room.offset(id).await;
         (offset, asked.elapsed())
     };
-    let (ended, (offset, took)) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), asking);
+    let (ended, (offset, took)) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), asking);
     assert!(matches!(ended, Err(IngestError::Fenced)), "{ended:?}");
     assert_eq!(offset, 300_000, "what had arrived is told");
     assert!(took < Duration::from_millis(200), "{took:?}");
@@ -59,7 +59,7 @@ async fn a_question_does_not_wait_for_a_slow_store() {
         assert!(room.received(id).await.is_empty());
         (offset, took)
     };
-    let (ended, (offset, took)) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), asking);
+    let (ended, (offset, took)) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), asking);
     assert!(matches!(ended, Err(IngestError::Fenced)), "{ended:?}");
     assert_eq!(offset, 0);
     assert!(took < Duration::from_millis(200), "{took:?}");
@@ -79,7 +79,7 @@ async fn an_owners_look_leaves_the_vehicle_alone() {
         assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 0);
         drop(send);
     };
-    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), looking);
+    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), looking);
     assert_eq!(ended.unwrap().offset, 400);
 }
 
@@ -98,7 +98,7 @@ async fn a_second_request_goes_on_where_the_first_one_was() {
         };
         room.append(id, offset, &bytes[offset as usize..]).await
     };
-    let (first, second) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), second);
+    let (first, second) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), second);
     assert!(matches!(first, Err(IngestError::Fenced)), "{first:?}");
     assert!(second.unwrap().is_complete());
     assert!(room.received(id).await == bytes);
@@ -115,13 +115,11 @@ async fn a_writer_on_another_node_is_fenced_by_the_epoch() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let at = other.offset(&room.vehicle, id).await.unwrap().offset;
         assert_eq!(at, 0, "another node's buffer cannot be flushed from here");
-        let status = other
-            .append(&room.vehicle, id, at, None, None, whole(&noise(1000)))
-            .await;
+        let status = other.append(&room.vehicle, id, Body::at(at, whole(&noise(1000)))).await;
         drop(send);
         status
     };
-    let (first, second) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), second);
+    let (first, second) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), second);
     assert!(matches!(first, Err(IngestError::Fenced)), "{first:?}");
     assert!(second.unwrap().is_complete());
     assert!(room.received(id).await == noise(1000));
@@ -149,7 +147,7 @@ async fn a_revoked_vehicle_moves_nothing_any_more_and_what_it_sent_stays() {
     };
     let sending = tokio::time::timeout(
         Duration::from_secs(5),
-        room.ingest.append(&room.vehicle, id, 0, None, None, body),
+        room.ingest.append(&room.vehicle, id, Body::at(0, body)),
     );
     let (sent, _send) = tokio::join!(sending, revoked);
     assert!(matches!(sent, Ok(Err(IngestError::Fenced))), "{sent:?}");
@@ -167,7 +165,7 @@ async fn a_service_that_ends_keeps_what_arrived_and_asks_to_come_back() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         room.ingest.shut_down().await;
     };
-    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, 0, None, None, body), ending);
+    let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), ending);
     assert!(matches!(ended, Err(IngestError::Busy { .. })), "{ended:?}");
     assert!(room.received(id).await == noise(400));
     let refused = room.append(id, 400, b"x").await;
@@ -216,7 +214,7 @@ async fn sender(node: &Ingest, room: &Room, id: ClipId, length: u64, me: u8, see
             tokio::time::sleep(Duration::from_millis(pause)).await;
             chunk
         });
-        match node.append(&room.vehicle, id, at, None, None, body).await {
+        match node.append(&room.vehicle, id, Body::at(at, body)).await {
             Ok(status) => {
                 told.push((at, status.offset));
                 at = status.offset;

@@ -71,7 +71,7 @@ async fn an_upload_under_way_tells_how_much_arrived() {
         tenant: house.vault.tenant(),
         owner: owner.owner(),
         device: None,
-        length: 4_000,
+        length: Some(4_000),
         sealed_metadata: vec![1],
         expires_at: NOW + 1_000,
         created_at: NOW,

@@ -159,7 +159,7 @@ impl Room {
             tenant,
             owner: self.owner,
             device: None,
-            length: bytes.len() as u64,
+            length: Some(bytes.len() as u64),
             sealed_metadata: self.vault.seal_metadata(id, metadata),
             expires_at: now + 1_000_000,
             created_at: now,

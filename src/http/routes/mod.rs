@@ -8,6 +8,7 @@ mod clips;
 mod devices;
 mod health;
 mod links;
+mod resumable;
 mod session;
 mod shared;
 mod uploads;

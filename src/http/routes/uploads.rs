@@ -1,25 +1,28 @@
-//! Resumable uploads: tus 1.0.0 with creation, creation-with-upload, expiration, checksum and termination.
+//! Resumable uploads: tus 1.0.0 with creation, creation-with-upload, creation-defer-length, expiration, checksum and
+//! termination; `resumable` has the draft of the HTTP working group.
 
+use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::health::ProblemBody;
-use super::id;
+use super::resumable::{self, Spoken};
+use super::{health::ProblemBody, id};
 use crate::access::Principal;
 use crate::http::body;
 use crate::http::caller::Uploader;
 use crate::http::face::Face;
 use crate::http::from_rooms::{UPLOAD_OFFSET, http_date};
 use crate::http::problem::Problem;
-use crate::ingest::{Checksum, IngestError, ReceiptState, UploadStatus};
+use crate::ingest::{Body, Checksum, IngestError, ReceiptState, UploadEnd, UploadStatus};
 use crate::model::ClipId;
 
-const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+pub(super) const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
-const EXTENSIONS: &str = "creation,creation-with-upload,expiration,checksum,termination";
+const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
+const ACCEPT_PATCH: &str = "application/offset+octet-stream, application/partial-upload";
 const BODY_TYPE: &[u8] = b"application/offset+octet-stream";
 /// While the original is being sealed; usually it takes a second or two.
 const RECEIPT_RETRY_SECS: u32 = 1;
@@ -70,7 +73,9 @@ pub(in crate::http) async fn options(face: web::Data<Face>) -> HttpResponse {
         .insert_header(("tus-version", VERSION))
         .insert_header(("tus-extension", EXTENSIONS))
         .insert_header(("tus-max-size", face.rooms.ingest.max_upload_bytes()))
-        .insert_header(("tus-checksum-algorithm", Checksum::ALGORITHMS));
+        .insert_header(("tus-checksum-algorithm", Checksum::ALGORITHMS))
+        .insert_header(("upload-limit", resumable::limits(&face, None)))
+        .insert_header(("accept-patch", ACCEPT_PATCH));
     response.finish()
 }
 
@@ -101,7 +106,11 @@ pub(in crate::http) async fn create(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    tus(create_upload(&face, who, &request, payload).await)
+    match Spoken::of(request.headers()) {
+        Spoken::Tus => tus(create_upload(&face, who, &request, payload).await),
+        Spoken::Draft(dialect) => resumable::create(&face, who, Some(dialect), &request, payload).await,
+        Spoken::Unknown => resumable::create(&face, who, None, &request, payload).await,
+    }
 }
 
 /// Where an upload stands.
@@ -116,6 +125,11 @@ pub(in crate::http) async fn status(
     upload: web::Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    match Spoken::of(request.headers()) {
+        Spoken::Tus => {}
+        Spoken::Draft(dialect) => return resumable::status(&face, who, dialect, &upload, &request).await,
+        Spoken::Unknown => return Err(unknown_draft()),
+    }
     let asked = async {
         require_tus(request.headers())?;
         let upload: ClipId = id(&upload)?;
@@ -123,7 +137,10 @@ pub(in crate::http) async fn status(
         let status = face.ask(async move { rooms.ingest.offset(&who, upload).await }).await?;
         let mut response = HttpResponse::Ok();
         tell(&mut response, &status);
-        response.insert_header(("upload-length", status.length));
+        match status.length {
+            Some(length) => response.insert_header(("upload-length", length)),
+            None => response.insert_header(("upload-defer-length", "1")),
+        };
         Ok(response.finish())
     };
     tus(asked.await)
@@ -151,6 +168,11 @@ pub(in crate::http) async fn append(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    match Spoken::of(request.headers()) {
+        Spoken::Tus => {}
+        Spoken::Draft(dialect) => return resumable::append(&face, who, dialect, &upload, &request, payload).await,
+        Spoken::Unknown => return Err(unknown_draft()),
+    }
     let asked = async {
         require_tus(request.headers())?;
         if !is_bytes(request.headers()) {
@@ -162,7 +184,12 @@ pub(in crate::http) async fn append(
                 .with("field", "Upload-Offset")
                 .detail("Upload-Offset is missing")
         })?;
-        let status = take(&face, who, upload, offset, &request, payload).await?;
+        let sent = Sent {
+            offset,
+            checksum: checksum(request.headers())?,
+            end: told_length(request.headers())?,
+        };
+        let status = take(&face, who, upload, sent, &request, payload).await?;
         let mut response = HttpResponse::NoContent();
         tell(&mut response, &status);
         Ok(response.finish())
@@ -186,7 +213,11 @@ pub(in crate::http) async fn terminate(
         if matches!(who, Principal::Device(_)) {
             return Err(Problem::forbidden().detail("a vehicle deletes nothing"));
         }
-        require_tus(request.headers())?;
+        match Spoken::of(request.headers()) {
+            Spoken::Tus => require_tus(request.headers())?,
+            Spoken::Draft(dialect) => resumable::check_cancellation(dialect, request.headers())?,
+            Spoken::Unknown => return Err(unknown_draft()),
+        }
         let upload: ClipId = id(&upload)?;
         let rooms = face.rooms.clone();
         face.ask(async move { rooms.ingest.terminate(&who, upload).await })
@@ -244,31 +275,40 @@ async fn create_upload(
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     require_tus(headers)?;
-    if headers.contains_key("upload-defer-length") {
-        return Err(Problem::bad_header()
-            .with("field", "Upload-Defer-Length")
-            .detail("say the length in Upload-Length"));
-    }
-    let length = number(headers, "upload-length")?.ok_or_else(|| {
-        Problem::bad_header()
-            .with("field", "Upload-Length")
-            .detail("Upload-Length is missing")
-    })?;
+    let length = match (number(headers, "upload-length")?, headers.get("upload-defer-length")) {
+        (Some(length), None) => Some(length),
+        (None, Some(deferred)) if deferred == "1" => None,
+        (_, Some(_)) => {
+            return Err(Problem::bad_header()
+                .with("field", "Upload-Defer-Length")
+                .detail("Upload-Defer-Length is 1, in place of Upload-Length, or left out"));
+        }
+        (None, None) => {
+            return Err(Problem::bad_header()
+                .with("field", "Upload-Length")
+                .detail("Upload-Length is missing"));
+        }
+    };
     let metadata = match headers.get("upload-metadata") {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| Problem::bad_metadata())?.to_owned()),
     };
     // Read before the upload exists, so that a wrong one leaves nothing behind.
-    checksum(headers)?;
+    let checksum = checksum(headers)?;
     let (rooms, owner) = (face.rooms.clone(), who.clone());
     let begun = face
         .ask(async move { rooms.ingest.create(&owner, length, metadata.as_deref()).await })
         .await?;
     let location = face.public_url.join(&format!("/v1/uploads/{}", begun.id));
     let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
-    let status = if is_bytes(headers) && body_bytes(headers) != Some(0) {
+    let status = if is_bytes(headers) && body_bytes(request) != Some(0) {
         // Whatever becomes of its first bytes, the upload is there.
-        let taken = take(face, who, begun.id, 0, request, payload).await;
+        let sent = Sent {
+            offset: 0,
+            checksum,
+            end: UploadEnd::Unsaid,
+        };
+        let taken = take(face, who, begun.id, sent, request, payload).await;
         taken.map_err(|problem| problem.header(header::LOCATION, location.clone()))?
     } else {
         begun
@@ -279,24 +319,32 @@ async fn create_upload(
     Ok(response.finish())
 }
 
+/// What a request's head says of its body.
+pub(super) struct Sent {
+    pub(super) offset: u64,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) end: UploadEnd,
+}
+
 /// Gives a body to ingest.
-async fn take(
+pub(super) async fn take(
     face: &web::Data<Face>,
     who: Principal,
     upload: ClipId,
-    offset: u64,
+    sent: Sent,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<UploadStatus, Problem> {
-    let checksum = checksum(request.headers())?;
-    let announced = body_bytes(request.headers());
-    let bytes = body::upload(face.clone(), payload);
+    let body = Body {
+        offset: sent.offset,
+        announced_bytes: body_bytes(request),
+        checksum: sent.checksum,
+        end: sent.end,
+        stream: body::upload(face.clone(), payload),
+    };
     let rooms = face.rooms.clone();
     let appended = async move {
-        let appended = rooms
-            .ingest
-            .append(&who, upload, offset, announced, checksum, bytes)
-            .await;
+        let appended = rooms.ingest.append(&who, upload, body).await;
         // Told as what it is: the service ends, and the client is to come back.
         Ok::<_, Problem>(appended)
     };
@@ -309,7 +357,7 @@ async fn take(
 }
 
 /// What every answer about an upload tells.
-fn tell(response: &mut HttpResponseBuilder, status: &UploadStatus) {
+pub(super) fn tell(response: &mut HttpResponseBuilder, status: &UploadStatus) {
     response.insert_header((UPLOAD_OFFSET, status.offset));
     if let Some(at) = status.expires_at {
         response.insert_header(("upload-expires", http_date(at)));
@@ -340,11 +388,32 @@ fn is_bytes(headers: &HeaderMap) -> bool {
         .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(BODY_TYPE))
 }
 
-fn body_bytes(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The length of an upload that was begun without one.
+fn told_length(headers: &HeaderMap) -> Result<UploadEnd, Problem> {
+    Ok(match number(headers, "upload-length")? {
+        Some(length) => UploadEnd::At(length),
+        None => UploadEnd::Unsaid,
+    })
 }
 
-fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
+fn unknown_draft() -> Problem {
+    Problem::bad_header()
+        .with("field", "Upload-Draft-Interop-Version")
+        .detail("interop versions 6 and 8 are spoken here, and tus 1.0.0")
+}
+
+/// The length of the body, where the request tells it. In HTTP/1 a request that says nothing of a body has none (RFC 9112, 6.3).
+pub(super) fn body_bytes(request: &HttpRequest) -> Option<u64> {
+    let headers = request.headers();
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => length.to_str().ok()?.parse().ok(),
+        None => {
+            (request.version() <= Version::HTTP_11 && !headers.contains_key(header::TRANSFER_ENCODING)).then_some(0)
+        }
+    }
+}
+
+pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
     let Some(value) = headers.get("upload-checksum") else {
         return Ok(None);
     };
