@@ -189,7 +189,9 @@ fn switched_off(error: &ProviderError) -> VaultError {
 
 fn lacking(error: &ProviderError) -> VaultError {
     VaultError::Keyring {
-        reason: format!("the root key of an owner is not to be had: {error}; restore the keyring's newest backup"),
+        reason: format!(
+            "the root key of an owner is not to be had: {error}; nothing was changed: restore the root key's newest backup"
+        ),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Owners' keys: the newest active one counts, and destroying leaves nothing.
 
 use dashvault::catalog::{
-    CatalogError, ErasureKind, ErasureRow, KekRow, MirrorRow, MirrorState, MirrorSubject, SystemRecordRow,
+    CatalogError, EpochWraps, ErasureKind, ErasureRow, KekRow, MirrorRow, MirrorState, MirrorSubject, SystemRecordRow,
 };
 use dashvault::model::{ErasureId, KekId, ObjectId, OwnerId};
 
@@ -144,6 +144,15 @@ async fn nothing_under_a_root_epoch_that_has_passed_is_written() {
         let old = kek(owner, 1);
         in_tx!(catalog, tx => tx.insert_kek(tenant, &old, 5));
         in_tx!(catalog, tx => tx.insert_system_record(tenant, &record(2), 6));
+        let wraps = |epoch, owner_keys| EpochWraps {
+            epoch,
+            owner_keys,
+            system_records: 1,
+        };
+        assert_eq!(
+            catalog.wraps_by_epoch(tenant).await.unwrap(),
+            [wraps(1, 1), wraps(2, 0)]
+        );
         let next = KekRow {
             revision: 2,
             ..old.clone()
@@ -172,6 +181,7 @@ async fn nothing_under_a_root_epoch_that_has_passed_is_written() {
         assert!(!in_tx!(catalog, tx => tx.replace_system_record(tenant, &changed, 2)));
         assert_eq!(in_tx!(catalog, tx => tx.destroy_system_records_before(tenant, 2)), 1);
         assert_eq!(catalog.system_record(tenant).await.unwrap().unwrap(), changed);
+        assert_eq!(catalog.wraps_by_epoch(tenant).await.unwrap(), [wraps(2, 2)]);
     })
     .await;
 }

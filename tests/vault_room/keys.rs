@@ -102,6 +102,35 @@ async fn a_keyring_that_is_missing_or_damaged_is_refused_and_named() {
 }
 
 #[tokio::test]
+async fn an_owner_under_a_version_that_the_keyring_lacks_is_refused_and_the_others_are_not() {
+    let room = Room::new().await;
+    let anna = room.owner("anna").await;
+    let older = std::fs::read(&room.keyring).unwrap();
+    Keyring::open(&room.keyring).unwrap().add_version().unwrap();
+    let bert = room.owner("bert").await;
+    let newest = std::fs::read(&room.keyring).unwrap();
+    std::fs::write(&room.keyring, older).unwrap();
+    let room = room.restart().await;
+    let before = room.catalog.active_kek(bert).await.unwrap().unwrap().record;
+    let refused = room.vault.owner_keys(bert).await.err().unwrap();
+    let text = refused.to_string();
+    assert!(
+        matches!(refused, VaultError::Keyring { .. })
+            && text.contains("of epoch 1 is not here")
+            && text.contains("backup"),
+        "{text}"
+    );
+    assert!(room.vault.owner_keys(anna).await.is_ok());
+    assert_eq!(
+        room.catalog.active_kek(bert).await.unwrap().unwrap().record,
+        before,
+        "nothing was changed"
+    );
+    std::fs::write(&room.keyring, newest).unwrap();
+    assert!(room.vault.owner_keys(bert).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_address_is_found_however_it_is_written_and_taken_once() {
     let room = Room::new().await;
     let owner = room.owner("anna").await;
