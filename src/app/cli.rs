@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use crate::http::Cidr;
 
@@ -18,7 +19,8 @@ Environment:
   DASHVAULT_S3_KEYPLANE_BUCKET     Bucket of wrapped keys
   DASHVAULT_S3_ACCESS_KEY_ID       Access key
   DASHVAULT_S3_SECRET_ACCESS_KEY   Its secret
-  DASHVAULT_KEYRING_PASSPHRASE     The keyring's passphrase; a file or the systemd credential dashvault.keyring-passphrase is better";
+  DASHVAULT_KEYRING_PASSPHRASE     The keyring's passphrase; a file or the systemd credential dashvault.keyring-passphrase is better
+  DASHVAULT_PKCS11_PIN             The token's PIN; a file or the systemd credential dashvault.pkcs11-pin is better";
 
 /// An encrypted dashcam video vault.
 #[derive(Parser)]
@@ -82,9 +84,34 @@ pub(super) struct DataArgs {
     /// File whose first line is the keyring's passphrase, readable by this user alone (default: the keyring has none)
     #[arg(long, env = "DASHVAULT_KEYRING_PASSPHRASE_FILE", value_name = "FILE")]
     pub(super) keyring_passphrase_file: Option<PathBuf>,
+    /// Where the root keys are: in the keyring file, or on a token (default: keyring)
+    #[arg(long, env = "DASHVAULT_ROOT_KEY", value_name = "PROVIDER")]
+    pub(super) root_key: Option<RootKeyProvider>,
+    /// The PKCS#11 library of the token's vendor
+    #[arg(long, env = "DASHVAULT_PKCS11_MODULE", value_name = "FILE")]
+    pub(super) pkcs11_module: Option<PathBuf>,
+    /// The token's label
+    #[arg(long, env = "DASHVAULT_PKCS11_TOKEN", value_name = "LABEL")]
+    pub(super) pkcs11_token: Option<String>,
+    /// File whose first line is the PIN of the token's user, readable by this user alone
+    #[arg(long, env = "DASHVAULT_PKCS11_PIN_FILE", value_name = "FILE")]
+    pub(super) pkcs11_pin_file: Option<PathBuf>,
+    /// What the labels of this vault's keys on the token begin with (default: dashvault)
+    #[arg(long, env = "DASHVAULT_PKCS11_PREFIX", value_name = "LABEL")]
+    pub(super) pkcs11_prefix: Option<String>,
     /// Where the vault is reached from outside, for example https://vault.example.org; links are made of it
     #[arg(long, env = "DASHVAULT_PUBLIC_URL", value_name = "URL")]
     pub(super) public_url: Option<String>,
+}
+
+/// Where the root keys are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RootKeyProvider {
+    /// A file.
+    Keyring,
+    /// A PKCS#11 token.
+    Pkcs11,
 }
 
 /// Commands about one clip.

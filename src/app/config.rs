@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::cli::{DataArgs, LogFormat, LogLevel, ServeArgs, WorkArgs, flag_variables};
+use super::cli::{DataArgs, LogFormat, LogLevel, RootKeyProvider, ServeArgs, WorkArgs, flag_variables};
 use super::secrets;
 use crate::http::{Cidr, PublicUrl, PublicUrlError, TlsFiles};
 use crate::{catalog, http, ingest, media, pipeline, store, vault};
@@ -28,7 +28,7 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 const REGION: &str = "us-east-1";
 
 /// Variables that are no flags, because a list of processes shows flags.
-pub(super) const HIDDEN_VARIABLES: [&str; 9] = [
+pub(super) const HIDDEN_VARIABLES: [&str; 10] = [
     "DASHVAULT_DATABASE_URL",
     "DASHVAULT_S3_ENDPOINT",
     "DASHVAULT_S3_REGION",
@@ -38,6 +38,7 @@ pub(super) const HIDDEN_VARIABLES: [&str; 9] = [
     "DASHVAULT_S3_ACCESS_KEY_ID",
     "DASHVAULT_S3_SECRET_ACCESS_KEY",
     "DASHVAULT_KEYRING_PASSPHRASE",
+    "DASHVAULT_PKCS11_PIN",
 ];
 /// Variables that this program's tests and scripts read; they may stand beside its own.
 const TEST_VARIABLES: [&str; 12] = [
@@ -84,10 +85,29 @@ pub(super) enum ConfigError {
     )]
     KeyringBesideData { keyring: PathBuf, data: PathBuf },
     #[error(
-        "the keyring's passphrase is given twice, as {first} and as {second}: leave one of them away, so that it is clear which \
-         counts"
+        "{what} is given twice, as {first} and as {second}: leave one of them away, so that it is clear which counts"
     )]
-    TwoPassphrases { first: &'static str, second: &'static str },
+    TwoSecrets {
+        what: &'static str,
+        first: &'static str,
+        second: &'static str,
+    },
+    #[error(
+        "{missing} is missing: root keys on a PKCS#11 token need it; set the flag, or pkcs11.{key} in the configuration file"
+    )]
+    Pkcs11 { missing: &'static str, key: &'static str },
+    #[error(
+        "the token's PIN is missing: name a file with --pkcs11-pin-file, or give it as the systemd credential dashvault.pkcs11-pin"
+    )]
+    NoPin,
+    #[error("--pkcs11-prefix is 1 to 64 letters, digits, dots, dashes and underscores")]
+    Pkcs11Prefix,
+    #[cfg_attr(
+        feature = "pkcs11",
+        expect(dead_code, reason = "for a program that was built without PKCS#11")
+    )]
+    #[error("this program was built without PKCS#11: take one that has it")]
+    WithoutPkcs11,
     #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
     UploadTooLong,
     #[error("--transcodes is at least 1")]
@@ -107,6 +127,8 @@ struct File {
     data: Option<PathBuf>,
     keyring: Option<PathBuf>,
     keyring_passphrase_file: Option<PathBuf>,
+    root_key: Option<RootKeyProvider>,
+    pkcs11: Option<Pkcs11File>,
     public_url: Option<String>,
     database_url: Option<String>,
     s3: Option<S3File>,
@@ -124,6 +146,15 @@ struct File {
     max_upload_bytes: Option<u64>,
     key_grace_secs: Option<u64>,
     clips_an_hour: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pkcs11File {
+    module: Option<PathBuf>,
+    token: Option<String>,
+    pin_file: Option<PathBuf>,
+    prefix: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

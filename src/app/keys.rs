@@ -41,7 +41,12 @@ async fn init(passphrase_file: Option<PathBuf>, data: &DataArgs, output: Output)
     let made = rooms::create_root(&root).await?;
     output.tell(
         &json!({ "keyring": root.keyring_path(), "epoch": made.epoch()? }),
-        &format!("Made {root}. Back it up with `dashvault keys backup`, apart from the data."),
+        &match root.keyring_path() {
+            Some(_) => format!("Made {root}. Back it up with `dashvault keys backup`, apart from the data."),
+            None => format!(
+                "Made a root key on {root}. Have the token backed up with its vendor's tools, apart from the data."
+            ),
+        },
     );
     Ok(())
 }
@@ -210,6 +215,11 @@ fn change_passphrase(command: PassphraseCommand, output: Output) -> Result<(), C
 fn keyring_of(root: &mut ProviderConfig) -> Result<&mut KeyringConfig, CommandError> {
     match root {
         ProviderConfig::Keyring(keyring) => Ok(keyring),
+        #[cfg(feature = "pkcs11")]
+        ProviderConfig::Pkcs11(token) => Err(CommandError::Refused(format!(
+            "the root keys are on the PKCS#11 token {} and never leave it: back the token up, and set its PIN, with its vendor's tools",
+            token.token
+        ))),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use dashvault_keys::Zeroizing;
 
 /// Variables whose value is a secret that opens the root key.
-const SECRET_VARIABLES: [&str; 1] = ["DASHVAULT_KEYRING_PASSPHRASE"];
+const SECRET_VARIABLES: [&str; 2] = ["DASHVAULT_KEYRING_PASSPHRASE", "DASHVAULT_PKCS11_PIN"];
 
 /// What was taken and not asked for yet.
 static TAKEN: Mutex<Vec<(&str, Zeroizing<String>)>> = Mutex::new(Vec::new());

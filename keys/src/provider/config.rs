@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Keyring, KeyringError, ProviderError, RootKey, SecretSource};
+#[cfg(feature = "pkcs11")]
+use super::{Pkcs11, Pkcs11Config, Pkcs11Error};
 
 /// The provider of a vault's root keys. Its `Display` names it in a sentence: "the keyring /etc/dashvault/keyring".
 #[derive(Debug, Clone)]
 pub enum ProviderConfig {
     /// A file.
     Keyring(KeyringConfig),
+    /// A PKCS#11 token.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11(Pkcs11Config),
 }
 
 /// A keyring file.
@@ -38,6 +43,10 @@ pub enum OpenError {
     /// The keyring's reason.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The token's reason.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Pkcs11(#[from] Pkcs11Error),
     /// The provider opened and does not say how its keys are.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -46,17 +55,32 @@ pub enum OpenError {
 impl OpenError {
     /// There is no root key yet, or no longer.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Keyring(KeyringError::Missing(_)))
+        match self {
+            Self::Keyring(error) => matches!(error, KeyringError::Missing(_)),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(error) => matches!(error, Pkcs11Error::NoKey { .. }),
+            Self::Provider(_) => false,
+        }
     }
 
     /// There is one already, and it stays.
     pub fn is_there_already(&self) -> bool {
-        matches!(self, Self::Keyring(KeyringError::Exists(_)))
+        match self {
+            Self::Keyring(error) => matches!(error, KeyringError::Exists(_)),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(error) => matches!(error, Pkcs11Error::Exists { .. }),
+            Self::Provider(_) => false,
+        }
     }
 
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Provider(error) if error.is_passing())
+        match self {
+            Self::Keyring(_) => false,
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(error) => matches!(error, Pkcs11Error::Provider(error) if error.is_passing()),
+            Self::Provider(error) => error.is_passing(),
+        }
     }
 }
 
@@ -70,6 +94,8 @@ impl ProviderConfig {
     pub fn forget_secrets(&self) {
         match self {
             Self::Keyring(keyring) => keyring.passphrase.iter().for_each(SecretSource::forget),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(token) => token.pin.forget(),
         }
     }
 
@@ -77,6 +103,8 @@ impl ProviderConfig {
     pub fn keyring_path(&self) -> Option<&Path> {
         match self {
             Self::Keyring(keyring) => Some(&keyring.path),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(_) => None,
         }
     }
 }
@@ -85,6 +113,8 @@ impl fmt::Display for ProviderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keyring(keyring) => write!(f, "the keyring {}", keyring.path.display()),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(token) => write!(f, "the PKCS#11 token {}", token.token),
         }
     }
 }
@@ -96,6 +126,8 @@ impl fmt::Display for ProviderConfig {
 pub fn open(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
     match config {
         ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::open_as(keyring)?)),
+        #[cfg(feature = "pkcs11")]
+        ProviderConfig::Pkcs11(token) => Ok(Arc::new(Pkcs11::open(token)?)),
     }
 }
 
@@ -106,5 +138,7 @@ pub fn open(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
 pub fn create(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
     match config {
         ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::create_as(keyring)?)),
+        #[cfg(feature = "pkcs11")]
+        ProviderConfig::Pkcs11(token) => Ok(Arc::new(Pkcs11::create(token)?)),
     }
 }

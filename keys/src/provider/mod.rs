@@ -6,6 +6,8 @@ mod file;
 mod key_file;
 mod keyring;
 mod keyring_error;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod root_keys;
 mod sealed;
 mod secret_source;
@@ -19,6 +21,8 @@ use zeroize::Zeroizing;
 pub use config::{KeyringConfig, OpenError, ProviderConfig, create, open};
 pub use keyring::Keyring;
 pub use keyring_error::KeyringError;
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{PROVIDER_PKCS11, Pkcs11, Pkcs11Config, Pkcs11Error};
 pub use secret_source::{SecretError, SecretSource};
 pub use stretch::MIN_PASSPHRASE_CHARS;
 

@@ -3,12 +3,36 @@
 use std::path::{Path, PathBuf};
 
 use dashvault_keys::Zeroizing;
+#[cfg(feature = "pkcs11")]
+use dashvault_keys::provider::Pkcs11Config;
 use dashvault_keys::provider::{KeyringConfig, ProviderConfig, SecretSource};
 
-use super::{ConfigError, DataArgs, File, Variables};
+#[cfg(feature = "pkcs11")]
+use super::Pkcs11File;
+use super::{ConfigError, DataArgs, File, RootKeyProvider, Variables};
 
-/// What systemd's `LoadCredential=` calls the passphrase.
-const CREDENTIAL: &str = "dashvault.keyring-passphrase";
+/// A secret and the three places it may come from; never two of them.
+struct Places {
+    what: &'static str,
+    flag: &'static str,
+    /// What systemd's `LoadCredential=` calls it.
+    credential: &'static str,
+    variable: &'static str,
+}
+
+const PASSPHRASE: Places = Places {
+    what: "the keyring's passphrase",
+    flag: "--keyring-passphrase-file",
+    credential: "dashvault.keyring-passphrase",
+    variable: "DASHVAULT_KEYRING_PASSPHRASE",
+};
+#[cfg(feature = "pkcs11")]
+const PIN: Places = Places {
+    what: "the token's PIN",
+    flag: "--pkcs11-pin-file",
+    credential: "dashvault.pkcs11-pin",
+    variable: "DASHVAULT_PKCS11_PIN",
+};
 
 pub(super) fn compose(
     args: &DataArgs,
@@ -16,36 +40,65 @@ pub(super) fn compose(
     data: &Path,
     variables: Variables<'_>,
 ) -> Result<ProviderConfig, ConfigError> {
-    let keyring = args.keyring.clone().or(file.keyring.clone());
-    Ok(ProviderConfig::Keyring(KeyringConfig {
-        path: keyring.unwrap_or_else(|| data.join("keyring")),
-        passphrase: passphrase(args, file, variables)?,
+    match args.root_key.or(file.root_key).unwrap_or(RootKeyProvider::Keyring) {
+        RootKeyProvider::Keyring => {
+            let keyring = args.keyring.clone().or(file.keyring.clone());
+            let named = args.keyring_passphrase_file.clone();
+            Ok(ProviderConfig::Keyring(KeyringConfig {
+                path: keyring.unwrap_or_else(|| data.join("keyring")),
+                passphrase: PASSPHRASE.find(named.or(file.keyring_passphrase_file.clone()), variables)?,
+            }))
+        }
+        RootKeyProvider::Pkcs11 => token(args, file, variables),
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+fn token(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<ProviderConfig, ConfigError> {
+    let none = Pkcs11File::default();
+    let file = file.pkcs11.as_ref().unwrap_or(&none);
+    let missing = |missing, key| ConfigError::Pkcs11 { missing, key };
+    let module = args.pkcs11_module.clone().or(file.module.clone());
+    let token = args.pkcs11_token.clone().or(file.token.clone());
+    let pin = PIN.find(args.pkcs11_pin_file.clone().or(file.pin_file.clone()), variables)?;
+    let prefix = args.pkcs11_prefix.clone().or(file.prefix.clone());
+    let prefix = prefix.unwrap_or_else(|| "dashvault".to_owned());
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_plain) {
+        return Err(ConfigError::Pkcs11Prefix);
+    }
+    Ok(ProviderConfig::Pkcs11(Pkcs11Config {
+        module: module.ok_or_else(|| missing("--pkcs11-module", "module"))?,
+        token: token.ok_or_else(|| missing("--pkcs11-token", "token"))?,
+        pin: pin.ok_or(ConfigError::NoPin)?,
+        prefix,
     }))
 }
 
-/// A file that was named, a credential, or a variable; never two of them.
-fn passphrase(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<Option<SecretSource>, ConfigError> {
-    let named = args
-        .keyring_passphrase_file
-        .clone()
-        .or(file.keyring_passphrase_file.clone());
-    let credential = variables("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CREDENTIAL));
-    let credential = credential.filter(|path| path.exists());
-    let variable = variables("DASHVAULT_KEYRING_PASSPHRASE").map(Zeroizing::new);
-    let given = [
-        named.map(|path| ("--keyring-passphrase-file", SecretSource::File(path))),
-        credential.map(|path| {
-            (
-                "the credential dashvault.keyring-passphrase",
-                SecretSource::Credential(path),
-            )
-        }),
-        variable.map(|secret| ("DASHVAULT_KEYRING_PASSPHRASE", SecretSource::given(secret))),
-    ];
-    let mut given = given.into_iter().flatten();
-    match (given.next(), given.next()) {
-        (Some((first, _)), Some((second, _))) => Err(ConfigError::TwoPassphrases { first, second }),
-        (one, _) => Ok(one.map(|(_, source)| source)),
+#[cfg(not(feature = "pkcs11"))]
+fn token(_: &DataArgs, _: &File, _: Variables<'_>) -> Result<ProviderConfig, ConfigError> {
+    Err(ConfigError::WithoutPkcs11)
+}
+
+impl Places {
+    fn find(&self, named: Option<PathBuf>, variables: Variables<'_>) -> Result<Option<SecretSource>, ConfigError> {
+        let credential = variables("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(self.credential));
+        let credential = credential.filter(|path| path.exists());
+        let variable = variables(self.variable).map(Zeroizing::new);
+        let given = [
+            named.map(|path| (self.flag, SecretSource::File(path))),
+            credential.map(|path| (self.credential, SecretSource::Credential(path))),
+            variable.map(|secret| (self.variable, SecretSource::given(secret))),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some((first, _)), Some((second, _))) => Err(ConfigError::TwoSecrets {
+                what: self.what,
+                first,
+                second,
+            }),
+            (one, _) => Ok(one.map(|(_, source)| source)),
+        }
     }
 }
 

@@ -191,6 +191,7 @@ fn a_passphrase_comes_from_one_place_and_is_refused_from_two() {
         let config = with(variables, args)?;
         match config.work.data.vault.root {
             ProviderConfig::Keyring(keyring) => Ok(keyring.passphrase),
+            other => panic!("{other} is no keyring"),
         }
     };
     let none = ServeArgs::default();
@@ -211,6 +212,43 @@ fn a_passphrase_comes_from_one_place_and_is_refused_from_two() {
         (&[variable], &file),
     ] {
         let error = source(variables, args).err().unwrap();
-        assert!(matches!(error, ConfigError::TwoPassphrases { .. }), "{error}");
+        assert!(matches!(error, ConfigError::TwoSecrets { .. }), "{error}");
     }
+}
+
+#[cfg(feature = "pkcs11")]
+#[test]
+fn a_token_is_named_whole_or_refused_with_what_is_missing() {
+    let args = |module: Option<&str>, token: Option<&str>, pin: Option<&str>, prefix: Option<&str>| {
+        let mut args = ServeArgs::default();
+        args.work.data = DataArgs {
+            root_key: Some(RootKeyProvider::Pkcs11),
+            pkcs11_module: module.map(Into::into),
+            pkcs11_token: token.map(Into::into),
+            pkcs11_pin_file: pin.map(Into::into),
+            pkcs11_prefix: prefix.map(Into::into),
+            ..DataArgs::default()
+        };
+        args
+    };
+    let whole = args(Some("lib.so"), Some("t"), Some("pin"), None);
+    let read = with(&[], &whole).expect("whole");
+    let ProviderConfig::Pkcs11(token) = read.work.data.vault.root else {
+        panic!("a token")
+    };
+    assert_eq!((token.token.as_str(), token.prefix.as_str()), ("t", "dashvault"));
+    for (args, expected) in [
+        (args(None, Some("t"), Some("pin"), None), "--pkcs11-module"),
+        (args(Some("lib.so"), None, Some("pin"), None), "--pkcs11-token"),
+        (args(Some("lib.so"), Some("t"), None, None), "PIN is missing"),
+        (
+            args(Some("lib.so"), Some("t"), Some("pin"), Some("a/b")),
+            "--pkcs11-prefix",
+        ),
+    ] {
+        let said = with(&[], &args).err().expect("a refusal").to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+    let two = with(&[("DASHVAULT_PKCS11_PIN", "1234")], &whole).err();
+    assert!(matches!(two, Some(ConfigError::TwoSecrets { .. })), "{two:?}");
 }
