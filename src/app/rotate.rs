@@ -20,7 +20,8 @@ pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), Comma
                 .to_owned(),
         ));
     }
-    let rooms = open(&DataConfig::read(&args.data, &environment)?).await?;
+    let config = DataConfig::read(&args.data, &environment)?;
+    let rooms = open(&config).await?;
     let bar = Shown::new(output);
     let tell = |progress| show(&bar, progress);
     let mut failures = Vec::new();
@@ -32,8 +33,8 @@ pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), Comma
                 "failures": told(&done.failures) }),
             &format!(
                 "A new root key wraps: {} owners' keys got a wrap of it, {} had one. No clip was read or written. The root keys \
-                 before it still unwrap; they go with their epoch (`dashvault keys roll-epoch`). Back the keyring up again.",
-                done.rewrapped, done.already
+                 before it still unwrap; they go with their epoch (`dashvault keys roll-epoch`). Back {} up again.",
+                done.rewrapped, done.already, config.vault.root
             ),
         );
         failures.push(done.failures);
@@ -78,7 +79,8 @@ pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), Comma
 }
 
 pub(super) async fn roll_epoch(args: RollArgs, output: Output) -> Result<(), CommandError> {
-    let rooms = open(&DataConfig::read(&args.data, &environment)?).await?;
+    let config = DataConfig::read(&args.data, &environment)?;
+    let rooms = open(&config).await?;
     let bar = Shown::new(output);
     let done = rooms.vault.roll_epoch(&|progress| show(&bar, progress)).await?;
     bar.clear();
@@ -93,8 +95,8 @@ pub(super) async fn roll_epoch(args: RollArgs, output: Output) -> Result<(), Com
         list(std::slice::from_ref(&done.failures), output);
         return Err(CommandError::Refused(format!(
             "{} things do not open under epoch {}, and nothing was destroyed: mend or erase them and run this again, it goes on. \
-             Until then old backups still open with the keyring",
-            done.failures.count, done.epoch
+             Until then old backups still open with {}",
+            done.failures.count, done.epoch, config.vault.root
         )));
     }
     let destroyed: Vec<_> = done.destroyed.iter().map(u32::to_string).collect();
@@ -108,14 +110,15 @@ pub(super) async fn roll_epoch(args: RollArgs, output: Output) -> Result<(), Com
         &format!(
             "The root epoch is {} ({began}). {} owners' keys were re-wrapped, {} owners who had erased clips got new keys, {} keys \
              were opened under the new root key alone; then the root keys of epoch {} were destroyed.\n\
-             Worthless from now on: every backup of database, key plane and keyring from before this moment. Make new ones now \
-             (`dashvault keys backup`), and destroy the old keyring backups: with one of them, old backups of the database \
-             would open again.",
+             Worthless from now on: every backup of database and key plane from before this moment. Make new ones now, of {} too, \
+             and destroy what older backups of its keys there are: with one of them, old backups of the database would open \
+             again.",
             done.epoch,
             done.rewrapped,
             done.renewed,
             done.verified,
-            destroyed.join(", ")
+            destroyed.join(", "),
+            config.vault.root
         ),
     );
     Ok(())

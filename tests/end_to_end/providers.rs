@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use dashvault_test_support::{Vault, client};
+use dashvault_test_support::{SoftHsm, Vault, client};
 use serde_json::Value;
 
 use crate::road_clip;
@@ -152,6 +152,33 @@ async fn a_keyring_under_a_passphrase_goes_the_whole_way() {
     let setup = Vault::setup().env("DASHVAULT_KEYRING_PASSPHRASE_FILE", file.to_str().expect("UTF-8"));
     let vault = setup.start();
     assert_eq!(last(&vault, &["keys", "status"])["passphrase"], true);
+    goes_the_whole_way(vault).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pkcs11_token_goes_the_whole_way() {
+    let token = SoftHsm::new();
+    let vault = token.keeps_root_keys_of(Vault::setup()).start();
+    let status = last(&vault, &["keys", "status"]);
+    assert!(
+        status["provider"].as_str().is_some_and(|name| name.contains("PKCS#11")),
+        "{status}"
+    );
+    assert!(
+        status["keyring"].is_null() && !vault.data().join("keyring").exists(),
+        "{status}"
+    );
+    let out = vault.scratch().join("backup");
+    let out = out.to_str().expect("UTF-8");
+    let refused = attempt(
+        &vault,
+        &["keys", "backup", "--out", out, "--passphrase-file", "/dev/null"],
+    );
+    assert!(
+        !refused.status.success() && said(&refused).contains("vendor"),
+        "{}",
+        said(&refused)
+    );
     goes_the_whole_way(vault).await;
 }
 

@@ -11,6 +11,7 @@ mod postgres;
 mod reader;
 mod scratch;
 mod seaweed;
+mod softhsm;
 mod tools;
 mod vault;
 
@@ -21,5 +22,6 @@ pub use postgres::Postgres;
 pub use reader::Reader;
 pub use scratch::{Scratch, free_port};
 pub use seaweed::Seaweed;
+pub use softhsm::SoftHsm;
 pub use tools::{chromium, program, python, rounds, torture};
 pub use vault::{Owner, Setup, Vault};
