@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use super::row::Row;
-use super::{Catalog, CatalogError, Tx};
+use super::{Catalog, CatalogError, MirrorSubject, Tx};
 use crate::model::{ClipId, KekId, OwnerId, TenantId, UnixMs};
 
 /// A query of this table; `concat!` keeps every text constant.
@@ -203,7 +203,7 @@ impl Tx {
     }
 
     /// Destroys the retired keys of an owner that no clip's envelope is sealed under: overwritten with zeros of their length,
-    /// then the rows go. Which ones.
+    /// then the rows go, and their mirrored records are old from then on. Which ones.
     pub async fn destroy_unused_keks(&mut self, owner: OwnerId) -> Result<Vec<KekId>, CatalogError> {
         // Whoever publishes a clip under one of them holds its row, and is waited for.
         sqlx::query("UPDATE keks SET state = state WHERE owner_id = $1 AND state = 'retired'")
@@ -230,6 +230,8 @@ impl Tx {
                 .bind(id.as_bytes().to_vec())
                 .execute(self.connection())
                 .await?;
+            // In one transaction: a record that is the newest of no key would keep its whole pack for ever.
+            self.retire_mirrors_of(MirrorSubject::Kek, id.as_bytes()).await?;
             destroyed.push(id);
         }
         Ok(destroyed)

@@ -121,7 +121,19 @@ async fn a_retired_key_stays_while_a_clip_is_under_it_and_nothing_is_published_u
         };
         assert!(!rewrap(b"another", 2).await.unwrap(), "the row holds something else");
         assert!(rewrap(b"an envelope", 2).await.unwrap());
+        let mirror = MirrorRow {
+            object: ObjectId::random(),
+            kind: MirrorSubject::Kek,
+            subject: *old.id.as_bytes(),
+            revision: 2,
+            state: MirrorState::Newest,
+            packed: 1,
+        };
+        in_tx!(catalog, tx => tx.record_mirror(tenant, &mirror, 6));
         assert_eq!(in_tx!(catalog, tx => tx.destroy_unused_keks(owner)), [old.id]);
+        // Whoever is killed now leaves a record that the next sweep takes out of its pack.
+        let left = catalog.mirrors_of_destroyed_keks(10).await.unwrap();
+        assert_eq!(left.iter().map(|row| row.object).collect::<Vec<_>>(), [mirror.object]);
         assert!(catalog.owners_with_retired_keks(tenant).await.unwrap().is_empty());
         let late = rewrap(b"the next", 1).await;
         assert!(matches!(late, Err(CatalogError::Superseded)), "{late:?}");

@@ -41,7 +41,7 @@ class Readme(unittest.TestCase):
             self.assertEqual((folder / "head.bin").read_bytes(), CLIP.read_bytes()[:100])
             self.assertIn('"session"', (folder / "session.json").read_text())
             self.assertRegex(done.stdout, rf"(?i)upload-offset: {CLIP.stat().st_size}\b")
-            self.assertEqual(done.stdout.count('"next_cursor"'), 2)
+            self.assertEqual(done.stdout.count('"next_cursor"'), 3)
 
     def test_what_it_names_is_there(self):
         for path in re.findall(r"\]\(([^)#:]+)\)", README):
