@@ -11,6 +11,7 @@ mod devices;
 mod erasures;
 mod error;
 mod events;
+mod exposure;
 mod intents;
 mod jobs;
 mod keks;
@@ -34,6 +35,9 @@ pub use devices::{DeviceRow, NewDevice};
 pub use erasures::{ErasureKind, ErasureRow};
 pub use error::CatalogError;
 pub use events::{EventRow, NewEventRow, ViewingExtended};
+pub use exposure::{
+    CanaryRow, ExposureRow, NewVerdict, Opening, ProbeWriteRow, VerdictChangeRow, VerdictRow, VerdictSet,
+};
 pub use intents::{IntentLocation, IntentRow};
 pub use jobs::{JobLease, JobRow, NewJob};
 pub use keks::{EpochWraps, KekRow};

@@ -77,7 +77,7 @@ impl Catalog {
         rows.iter().map(|row| Row::new("objects", row).id("link_id")).collect()
     }
 
-    /// Those of `ids` (at most [`MAX_CLIP_IDS`]) that are published or being written.
+    /// Those of `ids` (at most [`MAX_CLIP_IDS`]) that are published or being written, or are the watch's canaries.
     pub async fn known_objects(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>, CatalogError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -87,7 +87,8 @@ impl Catalog {
         // The intent first: an object moves from there to its row, never back.
         let text = format!(
             "SELECT object_id AS id FROM intents WHERE object_id IN ({places}) \
-             UNION SELECT id FROM objects WHERE id IN ({places})"
+             UNION SELECT id FROM objects WHERE id IN ({places}) \
+             UNION SELECT object_id AS id FROM canaries WHERE object_id IN ({places})"
         );
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
         for id in ids {

@@ -16,7 +16,7 @@ pub use id::{
 pub use place::{Place, PlaceError};
 pub use range::{ByteRange, RangeError};
 pub use state::{
-    ClipState, CredentialKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind, ObjectKind,
-    UnknownState, UploadState,
+    Bucket, ClipState, CredentialKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind,
+    ObjectKind, UnknownState, UploadState, Verdict,
 };
 pub use trouble::Trouble;

@@ -66,6 +66,26 @@ states! {
         Erasing = "erasing",
     }
 
+    /// A place of ours that strangers must not see into: a bucket, or its folder.
+    Bucket {
+        /// Sealed clips.
+        Data = "data",
+        /// Pieces of uploads.
+        Staging = "staging",
+        /// Wrapped keys.
+        KeyPlane = "keyplane",
+    }
+
+    /// What strangers get of a bucket.
+    Verdict {
+        /// Nothing: every question was answered, and every answer was no.
+        Private = "private",
+        /// Something.
+        Exposed = "exposed",
+        /// It could not be told.
+        Unknown = "unknown",
+    }
+
     /// Where an upload is.
     UploadState {
         /// Bytes are welcome.

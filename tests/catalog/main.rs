@@ -9,6 +9,7 @@ mod credentials;
 mod devices;
 mod erasures;
 mod events;
+mod exposure;
 mod intents;
 mod jobs;
 mod keks;
