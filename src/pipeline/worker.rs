@@ -39,6 +39,8 @@ enum Ended {
     Job(Result<Option<&'static str>, JobError>),
     Panicked,
     ShutDown,
+    /// It was not begun: too many before it ended without a word.
+    Silent,
 }
 
 /// Takes jobs of two kinds until `shutdown`.
@@ -86,7 +88,7 @@ pub(super) async fn next(
 async fn attempt(inner: &Arc<Inner>, held: &Arc<Held>, shutdown: &CancellationToken) -> Ended {
     // An erasure was promised: it is tried for ever.
     if held.row.attempts > MAX_LEASES && !held.row.kind.is_erasure() {
-        return Ended::Job(Err(JobError::internal("every attempt ended without a word")));
+        return Ended::Silent;
     }
     let mut task = AbortOnDropHandle::new(tokio::spawn({
         let (inner, held) = (inner.clone(), held.clone());
@@ -171,6 +173,10 @@ impl Inner {
                 self.retry_or_give_up(held, INTERNAL).await
             }
             Ended::ShutDown => self.requeue(held, false, now).await,
+            Ended::Silent => {
+                tracing::error!(%job, kind, "every attempt of a job ended without a word");
+                self.give_up(held, INTERNAL).await
+            }
         }
     }
 
@@ -197,6 +203,11 @@ impl Inner {
             let wait = 1_000_i64 << (2 * failures.clamp(1, 10) - 2);
             return self.requeue(held, true, now + wait.min(MAX_BACKOFF_MS)).await;
         }
+        self.give_up(held, code).await
+    }
+
+    async fn give_up(&self, held: &Held, code: &'static str) -> Result<(), JobError> {
+        let now = self.clock.now_ms();
         let mut tx = self.begin_held(held).await?;
         tx.end_intents(held.row.id.as_bytes(), now - 1).await?;
         match (held.row.kind, held.row.clip, held.row.link) {

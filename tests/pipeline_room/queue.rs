@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashvault::model::{ClipState, EventKind, JobState};
+use dashvault::model::{ClipState, Clock as _, EventKind, JobId, JobKind, JobState};
 use dashvault::vault::UploadMetadata;
 use tokio_util::sync::CancellationToken;
 
@@ -201,4 +201,23 @@ async fn a_shutdown_gives_the_lease_back_at_once() {
     assert_eq!(room.clip(id).await.state, ClipState::Ready);
     room.settle(&next).await;
     room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_took_twenty_nodes_down_is_given_up_without_another_wait() {
+    let room = Room::new().await;
+    let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
+    for _ in 0..20 {
+        let now = room.clock.now_ms();
+        let mut tx = room.catalog.begin().await.unwrap();
+        let leased = tx.lease_job([JobKind::Finish, JobKind::LinkMedia], JobId::random(), now, now - 1);
+        assert!(leased.await.unwrap().is_some());
+        tx.commit().await.unwrap();
+    }
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    assert!(pipeline.work_once().await.unwrap());
+    assert_eq!(room.clip(id).await.state, ClipState::Failed);
+    let job = &room.catalog.jobs_of_clip(id).await.unwrap()[0];
+    assert_eq!((job.state, job.lease), (JobState::Failed, None));
+    assert!(!pipeline.work_once().await.unwrap(), "it is not tried again");
 }
