@@ -92,20 +92,20 @@ pub(super) enum ConfigError {
         first: &'static str,
         second: &'static str,
     },
+    #[cfg(feature = "pkcs11")]
     #[error(
         "{missing} is missing: root keys on a PKCS#11 token need it; set the flag, or pkcs11.{key} in the configuration file"
     )]
     Pkcs11 { missing: &'static str, key: &'static str },
+    #[cfg(feature = "pkcs11")]
     #[error(
         "the token's PIN is missing: name a file with --pkcs11-pin-file, or give it as the systemd credential dashvault.pkcs11-pin"
     )]
     NoPin,
+    #[cfg(feature = "pkcs11")]
     #[error("--pkcs11-prefix is 1 to 64 letters, digits, dots, dashes and underscores")]
     Pkcs11Prefix,
-    #[cfg_attr(
-        feature = "pkcs11",
-        expect(dead_code, reason = "for a program that was built without PKCS#11")
-    )]
+    #[cfg(not(feature = "pkcs11"))]
     #[error("this program was built without PKCS#11: take one that has it")]
     WithoutPkcs11,
     #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
@@ -128,6 +128,7 @@ struct File {
     keyring: Option<PathBuf>,
     keyring_passphrase_file: Option<PathBuf>,
     root_key: Option<RootKeyProvider>,
+    #[cfg(feature = "pkcs11")]
     pkcs11: Option<Pkcs11File>,
     public_url: Option<String>,
     database_url: Option<String>,
@@ -148,6 +149,7 @@ struct File {
     clips_an_hour: Option<u32>,
 }
 
+#[cfg(feature = "pkcs11")]
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pkcs11File {

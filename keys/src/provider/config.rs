@@ -99,13 +99,18 @@ impl ProviderConfig {
         }
     }
 
-    /// The file that the root keys lie in, if they lie in one.
-    pub fn keyring_path(&self) -> Option<&Path> {
+    /// The keyring, if the root keys are in one.
+    pub fn as_keyring(&self) -> Option<&KeyringConfig> {
         match self {
-            Self::Keyring(keyring) => Some(&keyring.path),
+            Self::Keyring(keyring) => Some(keyring),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(_) => None,
         }
+    }
+
+    /// The file that the root keys lie in, if they lie in one.
+    pub fn keyring_path(&self) -> Option<&Path> {
+        self.as_keyring().map(|keyring| keyring.path.as_path())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a configuration composes to, and what is refused by its own words.
 
 use super::*;
-use dashvault_keys::provider::{ProviderConfig, SecretSource};
+use dashvault_keys::provider::SecretSource;
 use std::collections::HashMap;
 
 fn with(variables: &[(&str, &str)], args: &ServeArgs) -> Result<ServeConfig, ConfigError> {
@@ -189,10 +189,8 @@ fn a_passphrase_comes_from_one_place_and_is_refused_from_two() {
     };
     let source = |variables: &[(&str, &str)], args: &ServeArgs| {
         let config = with(variables, args)?;
-        match config.work.data.vault.root {
-            ProviderConfig::Keyring(keyring) => Ok(keyring.passphrase),
-            other => panic!("{other} is no keyring"),
-        }
+        let root = config.work.data.vault.root;
+        Ok(root.as_keyring().expect("a keyring").passphrase.clone())
     };
     let none = ServeArgs::default();
     assert!(matches!(source(&[], &none), Ok(None)));
@@ -216,6 +214,14 @@ fn a_passphrase_comes_from_one_place_and_is_refused_from_two() {
     }
 }
 
+#[cfg(not(feature = "pkcs11"))]
+#[test]
+fn a_program_without_pkcs11_refuses_a_token_and_takes_no_keyring_for_it() {
+    let mut args = ServeArgs::default();
+    args.work.data.root_key = Some(RootKeyProvider::Pkcs11);
+    assert!(matches!(with(&[], &args), Err(ConfigError::WithoutPkcs11)));
+}
+
 #[cfg(feature = "pkcs11")]
 #[test]
 fn a_token_is_named_whole_or_refused_with_what_is_missing() {
@@ -233,7 +239,7 @@ fn a_token_is_named_whole_or_refused_with_what_is_missing() {
     };
     let whole = args(Some("lib.so"), Some("t"), Some("pin"), None);
     let read = with(&[], &whole).expect("whole");
-    let ProviderConfig::Pkcs11(token) = read.work.data.vault.root else {
+    let dashvault_keys::provider::ProviderConfig::Pkcs11(token) = read.work.data.vault.root else {
         panic!("a token")
     };
     assert_eq!((token.token.as_str(), token.prefix.as_str()), ("t", "dashvault"));
