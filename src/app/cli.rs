@@ -198,6 +198,9 @@ pub(super) struct ServeArgs {
     /// The longest upload that is taken, in bytes (default and most: 64 GiB)
     #[arg(long, env = "DASHVAULT_MAX_UPLOAD_BYTES", value_name = "BYTES")]
     pub(super) max_upload_bytes: Option<u64>,
+    /// How long an owner's opened key stays in memory (default and most: 300)
+    #[arg(long, env = "DASHVAULT_KEY_LIFE_SECS", value_name = "SECONDS")]
+    pub(super) key_life_secs: Option<u64>,
     /// How long owners whose keys are in memory are served while the root key's provider does not answer (default: 3600)
     #[arg(long, env = "DASHVAULT_KEY_GRACE_SECS", value_name = "SECONDS")]
     pub(super) key_grace_secs: Option<u64>,

@@ -112,6 +112,8 @@ pub(super) enum ConfigError {
     UploadTooLong,
     #[error("--transcodes is at least 1")]
     NoTranscodes,
+    #[error("--key-life-secs is 1 to {most}")]
+    KeyLife { most: u64 },
     #[error("--key-grace-secs is at most {most}: keys would outlive a day in memory")]
     LongGrace { most: u64 },
     #[error("--clips-an-hour is at least 1")]
@@ -145,6 +147,7 @@ struct File {
     behind_proxy: Option<Vec<String>>,
     keyring_beside_data: Option<bool>,
     max_upload_bytes: Option<u64>,
+    key_life_secs: Option<u64>,
     key_grace_secs: Option<u64>,
     clips_an_hour: Option<u32>,
 }
@@ -381,6 +384,13 @@ impl File {
 
 fn custody(args: &ServeArgs, file: &File) -> Result<vault::Custody, ConfigError> {
     let mut custody = vault::Custody::default();
+    if let Some(secs) = args.key_life_secs.or(file.key_life_secs) {
+        let most = vault::LONGEST_LIFE.as_secs();
+        if !(1..=most).contains(&secs) {
+            return Err(ConfigError::KeyLife { most });
+        }
+        custody.life = Duration::from_secs(secs);
+    }
     if let Some(secs) = args.key_grace_secs.or(file.key_grace_secs) {
         if secs > MOST_GRACE_SECS {
             return Err(ConfigError::LongGrace { most: MOST_GRACE_SECS });

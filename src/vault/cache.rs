@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dashvault_keys::{Secret32, digest};
 
@@ -15,10 +16,6 @@ use crate::model::{OwnerId, UnixMs};
 
 /// Owners that watch or upload at the same time on one node; a KEK and a field key each, so well under a megabyte.
 const MOST_ENTRIES: usize = 4096;
-/// How long an opened key stays: the length of a film's pause, and the longest that a key taken back from the key service
-/// still serves.
-pub(super) const LIFE_MS: i64 = 5 * 60 * 1000;
-
 /// An owner's opened KEK and field key.
 pub(super) struct OpenedKek {
     pub kek: Secret32,
@@ -63,6 +60,8 @@ type Digest = [u8; 32];
 
 /// Opened keys. Erased when they leave and nobody uses them any more.
 pub(super) struct KeyCache {
+    /// How long an opened key stays.
+    life_ms: i64,
     /// How long keys whose time has passed are used while the provider does not answer.
     grace_ms: i64,
     entries: Mutex<HashMap<Digest, Entry>>,
@@ -84,14 +83,15 @@ impl Key<'_> {
 
 impl Entry {
     /// A clock that was set back must not keep a key for longer.
-    fn is_fresh(&self, now: UnixMs) -> bool {
-        (0..LIFE_MS).contains(&(now - self.opened_at))
+    fn is_younger(&self, age_ms: i64, now: UnixMs) -> bool {
+        (0..age_ms).contains(&(now - self.opened_at))
     }
 }
 
 impl KeyCache {
-    pub fn new(grace_ms: i64) -> Self {
+    pub fn new(life_ms: i64, grace_ms: i64) -> Self {
         Self {
+            life_ms,
             grace_ms,
             entries: Mutex::default(),
             gates: Mutex::default(),
@@ -157,7 +157,11 @@ impl KeyCache {
     pub fn purge(&self, now: UnixMs, outage_since: Option<UnixMs>) {
         let grace = outage_since.is_some_and(|since| self.grace_left(since, now));
         self.locked()
-            .retain(|_, entry| entry.is_fresh(now) || (grace && self.lasts(entry, now)));
+            .retain(|_, entry| entry.is_younger(self.life_ms, now) || (grace && self.lasts(entry, now)));
+    }
+
+    pub fn life(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.life_ms).unwrap_or(1).max(1))
     }
 
     pub fn len(&self) -> usize {
@@ -166,7 +170,9 @@ impl KeyCache {
 
     fn fresh(&self, digest: &Digest, now: UnixMs) -> Option<Found> {
         let entries = self.locked();
-        let entry = entries.get(digest).filter(|entry| entry.is_fresh(now))?;
+        let entry = entries
+            .get(digest)
+            .filter(|entry| entry.is_younger(self.life_ms, now))?;
         Some(Found {
             keys: entry.keys.clone(),
             outage_since: None,
@@ -189,7 +195,7 @@ impl KeyCache {
 
     /// Outages that follow each other do not add up: a key is used for its life and one grace, then it is opened anew.
     fn lasts(&self, entry: &Entry, now: UnixMs) -> bool {
-        (0..LIFE_MS + self.grace_ms).contains(&(now - entry.opened_at))
+        entry.is_younger(self.life_ms.saturating_add(self.grace_ms), now)
     }
 
     fn keep(&self, digest: Digest, key: &Key<'_>, keys: Arc<OpenedKek>, now: UnixMs) {

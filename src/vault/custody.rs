@@ -12,7 +12,10 @@ use super::cache::{Failed, KeyCache};
 use super::{Vault, VaultError};
 use crate::model::UnixMs;
 
-/// Keys whose time has passed are looked for so often: they outlast it by that much at most.
+/// How long an opened key stays: the length of a film's pause, and the longest that a key taken back from the key service
+/// still serves.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(5 * 60);
+/// Keys whose time has passed are looked for so often, and no less often than they live: they outlast it by that much at most.
 const TEND: Duration = Duration::from_secs(15);
 /// A provider that has not answered by then does not answer.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(4);
@@ -20,6 +23,8 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_secs(4);
 /// How keys in memory may be used.
 #[derive(Debug, Clone)]
 pub struct Custody {
+    /// How long a key stays in memory once it is opened; at most [`LONGEST_LIFE`].
+    pub life: Duration,
     /// How long keys that are in memory are used while the root key's provider does not answer; zero is not at all.
     pub grace: Duration,
     /// How many clips one session or token may open within an hour.
@@ -29,6 +34,7 @@ pub struct Custody {
 impl Default for Custody {
     fn default() -> Self {
         Self {
+            life: LONGEST_LIFE,
             grace: Duration::from_secs(3_600),
             clips_an_hour: CLIPS_AN_HOUR,
         }
@@ -37,7 +43,8 @@ impl Default for Custody {
 
 impl Custody {
     pub(super) fn cache(&self) -> KeyCache {
-        KeyCache::new(i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX))
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        KeyCache::new(ms(self.life.min(LONGEST_LIFE)), ms(self.grace))
     }
 
     pub(super) fn brake(&self) -> Brake {
@@ -135,7 +142,7 @@ impl Vault {
         loop {
             tokio::select! {
                 () = ending.cancelled() => return,
-                () = tokio::time::sleep(TEND) => self.tend_once().await,
+                () = tokio::time::sleep(TEND.min(self.inner.cache.life())) => self.tend_once().await,
             }
         }
     }

@@ -37,7 +37,7 @@ pub use backfill::MirrorState;
 pub use brake::{CLIPS_AN_HOUR, Reach};
 pub use clips::EnvelopeMade;
 pub use compare::Compared;
-pub use custody::{Custody, CustodyNumbers};
+pub use custody::{Custody, CustodyNumbers, LONGEST_LIFE};
 pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use dashvault_keys::kek::Vehicle;
 pub use erasure::Buried;

@@ -8,6 +8,7 @@ mod outage;
 mod power_cut;
 mod providers;
 mod recovery;
+mod root_key_outage;
 mod rotation;
 mod round_trip;
 mod tus;

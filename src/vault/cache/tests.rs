@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
+const LIFE_MS: i64 = 5 * 60 * 1000;
 const HOUR_MS: i64 = 3_600_000;
 
 fn owner(n: u8) -> OwnerId {
@@ -37,7 +38,7 @@ struct House {
 impl House {
     fn new() -> Self {
         Self {
-            cache: KeyCache::new(HOUR_MS),
+            cache: KeyCache::new(LIFE_MS, HOUR_MS),
             outage: Outage::default(),
             asked: AtomicU32::new(0),
         }

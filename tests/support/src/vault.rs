@@ -282,16 +282,33 @@ impl Vault {
     pub async fn settled(&self, owner: &Owner, clip: &str) -> Value {
         let started = Instant::now();
         loop {
-            let (status, clip) = self
-                .json(Method::GET, &format!("/v1/clips/{clip}"), Some(&owner.token), None)
-                .await;
-            assert_eq!(status, 200, "{clip}");
-            if matches!(clip["state"].as_str(), Some("ready" | "failed")) {
-                return clip;
+            let (status, told) = self.clip(owner, clip).await;
+            assert_eq!(status, 200, "{told}");
+            if is_settled(&told) {
+                return told;
             }
-            assert!(started.elapsed() < CLIP, "not ready after {CLIP:?}: {clip}");
+            assert!(started.elapsed() < CLIP, "not ready after {CLIP:?}: {told}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// The same for a service that cannot tell for a while: a 503 is asked again.
+    pub async fn settled_within(&self, owner: &Owner, clip: &str, limit: Duration) -> Value {
+        let started = Instant::now();
+        loop {
+            let (status, told) = self.clip(owner, clip).await;
+            assert!(matches!(status, 200 | 503), "{told}");
+            if status == 200 && is_settled(&told) {
+                return told;
+            }
+            assert!(started.elapsed() < limit, "not ready after {limit:?}: {told}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn clip(&self, owner: &Owner, clip: &str) -> (u16, Value) {
+        self.json(Method::GET, &format!("/v1/clips/{clip}"), Some(&owner.token), None)
+            .await
     }
 
     fn memory_bytes(&self, field: &str) -> u64 {
@@ -316,6 +333,10 @@ impl Vault {
     fn log_path(&self) -> PathBuf {
         self.scratch.path().join("serve.log")
     }
+}
+
+fn is_settled(clip: &Value) -> bool {
+    matches!(clip["state"].as_str(), Some("ready" | "failed"))
 }
 
 /// The status of one GET, without a runtime; `None` when nobody answers.
