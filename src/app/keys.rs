@@ -220,6 +220,10 @@ fn keyring_of(root: &mut ProviderConfig) -> Result<&mut KeyringConfig, CommandEr
             "the root keys are on the PKCS#11 token {} and never leave it: back the token up, and set its PIN, with its vendor's tools",
             token.token
         ))),
+        #[cfg(feature = "aws-kms")]
+        ProviderConfig::AwsKms(_) => Err(CommandError::Refused(format!(
+            "the root keys are in {root} and never leave it: AWS keeps them, and who may use or delete them is a matter of its policies"
+        ))),
     }
 }
 

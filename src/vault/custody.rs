@@ -177,7 +177,7 @@ pub(super) fn judged(error: KekError) -> Failed {
 pub(super) fn judged_provider(provider: ProviderError, cause: super::Cause) -> Failed {
     match provider {
         ProviderError::Unavailable(_) | ProviderError::Throttled(_) => Failed::Passing(VaultError::Unavailable(cause)),
-        ProviderError::Disabled { .. } => Failed::Withdrawn(switched_off(&provider)),
+        ProviderError::Disabled { .. } | ProviderError::Denied(_) => Failed::Withdrawn(switched_off(&provider)),
         ProviderError::NoSuchKey { .. } => Failed::Refused(lacking(&provider)),
         ProviderError::Refused | ProviderError::NotChanged(_) => Failed::Refused(DAMAGED),
     }
@@ -190,7 +190,7 @@ const DAMAGED: VaultError = VaultError::DamagedRow {
 
 fn switched_off(error: &ProviderError) -> VaultError {
     VaultError::Keyring {
-        reason: format!("{error}; nothing is lost: switch it on again at the provider"),
+        reason: format!("{error}; nothing is lost: switch it on again, or allow its use, at the provider"),
     }
 }
 
@@ -205,7 +205,9 @@ fn lacking(error: &ProviderError) -> VaultError {
 pub(super) fn from_kek(error: KekError) -> VaultError {
     match error {
         KekError::Provider(ref provider) if provider.is_passing() => VaultError::Unavailable(error.into()),
-        KekError::Provider(provider @ ProviderError::Disabled { .. }) => switched_off(&provider),
+        KekError::Provider(provider @ (ProviderError::Disabled { .. } | ProviderError::Denied(_))) => {
+            switched_off(&provider)
+        }
         KekError::Provider(provider @ ProviderError::NoSuchKey { .. }) => lacking(&provider),
         KekError::TooLong => VaultError::OverLimit {
             limit_bytes: u64::from(u16::MAX),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Keyring, KeyringError, ProviderError, RootKey, SecretSource};
+#[cfg(feature = "aws-kms")]
+use super::{Kms, KmsConfig, KmsError};
 #[cfg(feature = "pkcs11")]
 use super::{Pkcs11, Pkcs11Config, Pkcs11Error};
 
@@ -16,6 +18,9 @@ pub enum ProviderConfig {
     /// A PKCS#11 token.
     #[cfg(feature = "pkcs11")]
     Pkcs11(Pkcs11Config),
+    /// AWS KMS.
+    #[cfg(feature = "aws-kms")]
+    AwsKms(KmsConfig),
 }
 
 /// A keyring file.
@@ -47,6 +52,10 @@ pub enum OpenError {
     #[cfg(feature = "pkcs11")]
     #[error(transparent)]
     Pkcs11(#[from] Pkcs11Error),
+    /// AWS KMS's reason.
+    #[cfg(feature = "aws-kms")]
+    #[error(transparent)]
+    AwsKms(#[from] KmsError),
     /// The provider opened and does not say how its keys are.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -59,6 +68,8 @@ impl OpenError {
             Self::Keyring(error) => matches!(error, KeyringError::Missing(_)),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(error) => matches!(error, Pkcs11Error::NoKey { .. }),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(error) => matches!(error, KmsError::NoKey { .. }),
             Self::Provider(_) => false,
         }
     }
@@ -69,6 +80,8 @@ impl OpenError {
             Self::Keyring(error) => matches!(error, KeyringError::Exists(_)),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(error) => matches!(error, Pkcs11Error::Exists { .. }),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(error) => matches!(error, KmsError::Exists { .. }),
             Self::Provider(_) => false,
         }
     }
@@ -79,6 +92,8 @@ impl OpenError {
             Self::Keyring(_) => false,
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(error) => matches!(error, Pkcs11Error::Provider(error) if error.is_passing()),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(error) => matches!(error, KmsError::Provider(error) if error.is_passing()),
             Self::Provider(error) => error.is_passing(),
         }
     }
@@ -96,6 +111,9 @@ impl ProviderConfig {
             Self::Keyring(keyring) => keyring.passphrase.iter().for_each(SecretSource::forget),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(token) => token.pin.forget(),
+            // Each call is signed with them.
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(_) => {}
         }
     }
 
@@ -105,6 +123,8 @@ impl ProviderConfig {
             Self::Keyring(keyring) => Some(keyring),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(_) => None,
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(_) => None,
         }
     }
 
@@ -120,6 +140,8 @@ impl fmt::Display for ProviderConfig {
             Self::Keyring(keyring) => write!(f, "the keyring {}", keyring.path.display()),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(token) => write!(f, "the PKCS#11 token {}", token.token),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(kms) => write!(f, "AWS KMS in {} (alias/{}/…)", kms.region, kms.prefix),
         }
     }
 }
@@ -133,6 +155,8 @@ pub fn open(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
         ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::open_as(keyring)?)),
         #[cfg(feature = "pkcs11")]
         ProviderConfig::Pkcs11(token) => Ok(Arc::new(Pkcs11::open(token)?)),
+        #[cfg(feature = "aws-kms")]
+        ProviderConfig::AwsKms(kms) => Ok(Arc::new(Kms::open(kms)?)),
     }
 }
 
@@ -145,5 +169,7 @@ pub fn create(config: &ProviderConfig) -> Result<Arc<dyn RootKey>, OpenError> {
         ProviderConfig::Keyring(keyring) => Ok(Arc::new(Keyring::create_as(keyring)?)),
         #[cfg(feature = "pkcs11")]
         ProviderConfig::Pkcs11(token) => Ok(Arc::new(Pkcs11::create(token)?)),
+        #[cfg(feature = "aws-kms")]
+        ProviderConfig::AwsKms(kms) => Ok(Arc::new(Kms::create(kms)?)),
     }
 }

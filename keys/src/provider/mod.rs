@@ -6,6 +6,8 @@ mod file;
 mod key_file;
 mod keyring;
 mod keyring_error;
+#[cfg(feature = "aws-kms")]
+mod kms;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 mod root_keys;
@@ -21,6 +23,8 @@ use zeroize::Zeroizing;
 pub use config::{KeyringConfig, OpenError, ProviderConfig, create, open};
 pub use keyring::Keyring;
 pub use keyring_error::KeyringError;
+#[cfg(feature = "aws-kms")]
+pub use kms::{Authorization, CredentialSource, Credentials, Kms, KmsConfig, KmsError, PENDING_DAYS, PROVIDER_AWS_KMS};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{PROVIDER_PKCS11, Pkcs11, Pkcs11Config, Pkcs11Error};
 pub use secret_source::{SecretError, SecretSource};
@@ -59,6 +63,9 @@ pub enum ProviderError {
         /// What the provider says.
         reason: String,
     },
+    /// The provider does not let this service use its keys; somebody has to allow it. It was not asked again.
+    #[error("the root key's provider denies its use: {0}")]
+    Denied(String),
     /// The provider was asked too often; it was asked again for a while already.
     #[error("the root key's provider answers too many requests: {0}")]
     Throttled(String),
@@ -81,7 +88,7 @@ impl ProviderError {
 /// A key wrapped by a root key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrap {
-    /// The kind of provider, [`PROVIDER_KEYRING`].
+    /// The kind of provider, such as [`PROVIDER_KEYRING`].
     pub provider: u8,
     /// The provider's name for the key.
     pub reference: String,

@@ -1,4 +1,4 @@
-//! What the tests start and stop: PostgreSQL, SeaweedFS, a store that fails on purpose, the vault's own programs.
+//! What the tests start and stop: PostgreSQL, SeaweedFS, a stand-in for AWS, a store that fails on purpose, the vault's own programs.
 //!
 //! Everything listens on loopback, on free ports, in folders of its own, and ends with the value that stands for it;
 //! whatever outlives a killed test program is ended by the kernel and swept up by a small watcher (see [`Scratch`]).
@@ -7,6 +7,9 @@
 mod child;
 mod faulty;
 mod http;
+mod http_server;
+mod kms_front;
+mod moto;
 mod postgres;
 mod reader;
 mod scratch;
@@ -18,6 +21,9 @@ mod vault;
 pub use child::Child;
 pub use faulty::{Fault, Faulty, Operation};
 pub use http::{client, json};
+pub use http_server::{HttpServer, Reply, Request};
+pub use kms_front::{KmsFault, KmsFront};
+pub use moto::Moto;
 pub use postgres::Postgres;
 pub use reader::Reader;
 pub use scratch::{Scratch, free_port};
