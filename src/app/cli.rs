@@ -20,7 +20,8 @@ Environment:
   DASHVAULT_S3_ACCESS_KEY_ID       Access key
   DASHVAULT_S3_SECRET_ACCESS_KEY   Its secret
   DASHVAULT_KEYRING_PASSPHRASE     The keyring's passphrase; a file or the systemd credential dashvault.keyring-passphrase is better
-  DASHVAULT_PKCS11_PIN             The token's PIN; a file or the systemd credential dashvault.pkcs11-pin is better";
+  DASHVAULT_PKCS11_PIN             The token's PIN; a file or the systemd credential dashvault.pkcs11-pin is better
+  AWS_REGION, AWS_ACCESS_KEY_ID …  For root keys in AWS KMS: region and credentials, as AWS's own programs read them";
 
 /// An encrypted dashcam video vault.
 #[derive(Parser)]
@@ -84,7 +85,7 @@ pub(super) struct DataArgs {
     /// File whose first line is the keyring's passphrase, readable by this user alone (default: the keyring has none)
     #[arg(long, env = "DASHVAULT_KEYRING_PASSPHRASE_FILE", value_name = "FILE")]
     pub(super) keyring_passphrase_file: Option<PathBuf>,
-    /// Where the root keys are: in the keyring file, or on a token (default: keyring)
+    /// Where the root keys are: in the keyring file, on a token, or in AWS KMS (default: keyring)
     #[arg(long, env = "DASHVAULT_ROOT_KEY", value_name = "PROVIDER")]
     pub(super) root_key: Option<RootKeyProvider>,
     /// The PKCS#11 library of the token's vendor
@@ -99,6 +100,18 @@ pub(super) struct DataArgs {
     /// What the labels of this vault's keys on the token begin with (default: dashvault)
     #[arg(long, env = "DASHVAULT_PKCS11_PREFIX", value_name = "LABEL")]
     pub(super) pkcs11_prefix: Option<String>,
+    /// The region of AWS KMS (default: AWS_REGION)
+    #[arg(long, env = "DASHVAULT_KMS_REGION", value_name = "REGION")]
+    pub(super) kms_region: Option<String>,
+    /// What the aliases of this vault's keys begin with, after alias/ (default: dashvault)
+    #[arg(long, env = "DASHVAULT_KMS_PREFIX", value_name = "NAME")]
+    pub(super) kms_prefix: Option<String>,
+    /// Another address of KMS than the region's own, as of a VPC endpoint
+    #[arg(long, env = "DASHVAULT_KMS_ENDPOINT", value_name = "URL")]
+    pub(super) kms_endpoint: Option<String>,
+    /// Days, 7 to 30, that AWS keeps the keys of a destroyed epoch (default: 7)
+    #[arg(long, env = "DASHVAULT_KMS_PENDING_DAYS", value_name = "DAYS")]
+    pub(super) kms_pending_days: Option<u8>,
     /// Where the vault is reached from outside, for example https://vault.example.org; links are made of it
     #[arg(long, env = "DASHVAULT_PUBLIC_URL", value_name = "URL")]
     pub(super) public_url: Option<String>,
@@ -112,6 +125,9 @@ pub(super) enum RootKeyProvider {
     Keyring,
     /// A PKCS#11 token.
     Pkcs11,
+    /// AWS KMS.
+    #[serde(rename = "aws-kms")]
+    AwsKms,
 }
 
 /// Commands about one clip.

@@ -108,6 +108,17 @@ pub(super) enum ConfigError {
     #[cfg(not(feature = "pkcs11"))]
     #[error("this program was built without PKCS#11: take one that has it")]
     WithoutPkcs11,
+    #[cfg(feature = "aws-kms")]
+    #[error(
+        "the region of AWS KMS is missing: set --kms-region, AWS_REGION, or aws_kms.region in the configuration file"
+    )]
+    NoRegion,
+    #[cfg(feature = "aws-kms")]
+    #[error(transparent)]
+    AwsKms(#[from] dashvault_keys::provider::KmsError),
+    #[cfg(not(feature = "aws-kms"))]
+    #[error("this program was built without AWS KMS: take one that has it")]
+    WithoutAwsKms,
     #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
     UploadTooLong,
     #[error("--transcodes is at least 1")]
@@ -132,6 +143,8 @@ struct File {
     root_key: Option<RootKeyProvider>,
     #[cfg(feature = "pkcs11")]
     pkcs11: Option<Pkcs11File>,
+    #[cfg(feature = "aws-kms")]
+    aws_kms: Option<AwsKmsFile>,
     public_url: Option<String>,
     database_url: Option<String>,
     s3: Option<S3File>,
@@ -160,6 +173,16 @@ struct Pkcs11File {
     token: Option<String>,
     pin_file: Option<PathBuf>,
     prefix: Option<String>,
+}
+
+#[cfg(feature = "aws-kms")]
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AwsKmsFile {
+    region: Option<String>,
+    prefix: Option<String>,
+    endpoint: Option<String>,
+    pending_days: Option<u8>,
 }
 
 #[derive(Default, Deserialize)]

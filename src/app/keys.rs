@@ -44,7 +44,7 @@ async fn init(passphrase_file: Option<PathBuf>, data: &DataArgs, output: Output)
         &match root.keyring_path() {
             Some(_) => format!("Made {root}. Back it up with `dashvault keys backup`, apart from the data."),
             None => format!(
-                "Made a root key on {root}. Have the token backed up with its vendor's tools, apart from the data."
+                "Made a root key: {root}. It stays there; what keeps it safe is a matter of that provider's own tools."
             ),
         },
     );

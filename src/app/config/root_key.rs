@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use dashvault_keys::Zeroizing;
 #[cfg(feature = "pkcs11")]
 use dashvault_keys::provider::Pkcs11Config;
+#[cfg(feature = "aws-kms")]
+use dashvault_keys::provider::{CredentialSource, KmsConfig, PENDING_DAYS};
 use dashvault_keys::provider::{KeyringConfig, ProviderConfig, SecretSource};
 
+#[cfg(feature = "aws-kms")]
+use super::AwsKmsFile;
 #[cfg(feature = "pkcs11")]
 use super::Pkcs11File;
 use super::{ConfigError, DataArgs, File, RootKeyProvider, Variables};
@@ -50,6 +54,7 @@ pub(super) fn compose(
             }))
         }
         RootKeyProvider::Pkcs11 => token(args, file, variables),
+        RootKeyProvider::AwsKms => kms(args, file, variables),
     }
 }
 
@@ -78,6 +83,33 @@ fn token(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<Provi
 #[cfg(not(feature = "pkcs11"))]
 fn token(_: &DataArgs, _: &File, _: Variables<'_>) -> Result<ProviderConfig, ConfigError> {
     Err(ConfigError::WithoutPkcs11)
+}
+
+#[cfg(feature = "aws-kms")]
+fn kms(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<ProviderConfig, ConfigError> {
+    let none = AwsKmsFile::default();
+    let file = file.aws_kms.as_ref().unwrap_or(&none);
+    let region = args.kms_region.clone().or(file.region.clone());
+    let region = region.or_else(|| variables("AWS_REGION"));
+    let region = region.ok_or(ConfigError::NoRegion)?;
+    let prefix = args.kms_prefix.clone().or(file.prefix.clone());
+    let config = KmsConfig {
+        credentials: CredentialSource::find(&region, variables)?,
+        region,
+        prefix: prefix.unwrap_or_else(|| "dashvault".to_owned()),
+        endpoint: args.kms_endpoint.clone().or(file.endpoint.clone()),
+        pending_days: args
+            .kms_pending_days
+            .or(file.pending_days)
+            .unwrap_or(*PENDING_DAYS.start()),
+    };
+    config.check()?;
+    Ok(ProviderConfig::AwsKms(config))
+}
+
+#[cfg(not(feature = "aws-kms"))]
+fn kms(_: &DataArgs, _: &File, _: Variables<'_>) -> Result<ProviderConfig, ConfigError> {
+    Err(ConfigError::WithoutAwsKms)
 }
 
 impl Places {

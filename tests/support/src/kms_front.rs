@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::Setup;
 use crate::http_server::{HttpServer, Reply, Request};
 use crate::moto::Moto;
 
@@ -102,6 +103,17 @@ impl KmsFront {
     pub fn prefix(&self) -> String {
         static MADE: AtomicU32 = AtomicU32::new(0);
         format!("vault-{}", MADE.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A vault whose root keys are behind the front.
+    pub fn keeps_root_keys_of(&self, setup: Setup) -> Setup {
+        setup
+            .env("DASHVAULT_ROOT_KEY", "aws-kms")
+            .env("DASHVAULT_KMS_ENDPOINT", self.endpoint())
+            .env("DASHVAULT_KMS_PREFIX", self.prefix())
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     }
 
     /// From now on requests are signed by another key.

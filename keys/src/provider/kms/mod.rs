@@ -58,7 +58,11 @@ impl KmsConfig {
         }
     }
 
-    fn check(&self) -> Result<(), KmsError> {
+    /// Whether the settings can be right; nobody is asked.
+    ///
+    /// # Errors
+    /// [`KmsError::Setting`], with what to set.
+    pub fn check(&self) -> Result<(), KmsError> {
         let is_region = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if self.region.is_empty() || !self.region.bytes().all(is_region) {
             return Err(KmsError::Setting("--kms-region is a region of AWS, as eu-central-1"));
