@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use dashvault_test_support::{SoftHsm, Vault, client};
+use dashvault_test_support::{KmsFront, SoftHsm, Vault, client};
 use serde_json::Value;
 
 use crate::road_clip;
@@ -179,6 +179,16 @@ async fn a_pkcs11_token_goes_the_whole_way() {
         "{}",
         said(&refused)
     );
+    goes_the_whole_way(vault).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aws_kms_goes_the_whole_way() {
+    let front = KmsFront::start();
+    let vault = front.keeps_root_keys_of(Vault::setup()).start();
+    let status = last(&vault, &["keys", "status"]);
+    assert_eq!(status["provider"], "AWS KMS", "{status}");
+    assert!(!vault.data().join("keyring").exists());
     goes_the_whole_way(vault).await;
 }
 
