@@ -92,6 +92,10 @@ impl<'r> Row<'r> {
         self.row.try_get(column).map_err(|_| self.bad(column))
     }
 
+    pub fn text(&self, column: &'static str) -> Result<String, CatalogError> {
+        self.maybe_text(column)?.ok_or_else(|| self.bad(column))
+    }
+
     /// A word that names a state.
     pub fn state<T: FromStr>(&self, column: &'static str) -> Result<T, CatalogError> {
         self.maybe_text(column)?

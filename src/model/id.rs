@@ -112,6 +112,10 @@ id! {
     EventId;
     /// A vehicle's pairing code.
     PairingId;
+    /// Something that somebody must be told.
+    NoticeId;
+    /// A notice on its way to one sink.
+    DeliveryId;
     /// An erasure that was ordered; an owner's receipt is fetched by it.
     ErasureId;
 }

@@ -227,6 +227,16 @@ states! {
         /// A session or token opened very many clips, and had to wait.
         ReadsBraked = "reads_braked",
     }
+
+    /// Who is to be told of something, and how soon.
+    Severity {
+        /// Somebody is woken.
+        Page = "page",
+        /// Somebody looks within the day.
+        Warning = "warning",
+        /// For whoever reads along.
+        Info = "info",
+    }
 }
 
 /// Kind byte of a sealed object (keys/FORMAT.md).

@@ -16,6 +16,7 @@ mod keks;
 mod links;
 mod log;
 mod mirrors;
+mod notices;
 mod objects;
 mod owners;
 mod pairing_codes;
