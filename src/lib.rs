@@ -4,6 +4,7 @@ pub mod access;
 pub mod app;
 pub mod audit;
 pub mod catalog;
+pub mod exposure;
 pub mod http;
 pub mod ingest;
 pub mod library;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::exposure::ExposureCommand;
 use crate::http::Cidr;
 
 /// Settings that hold addresses with passwords, or belong to them: no flags, because every user sees a process's flags.
@@ -59,6 +60,9 @@ pub(super) enum Command {
     /// Look at every part and say what is wrong and what helps
     #[command(after_help = VARIABLES)]
     Doctor(WorkArgs),
+    /// The watch over our own buckets: what strangers get of them
+    #[command(subcommand, after_help = VARIABLES)]
+    Exposure(ExposureCommand),
     /// Open what is stored and compare lengths and hashes; changes nothing
     #[command(after_help = VARIABLES)]
     Verify(VerifyArgs),
@@ -189,10 +193,34 @@ pub(super) struct WorkArgs {
     pub(super) log: Option<LogLevel>,
 }
 
+/// How our own buckets are watched.
+#[derive(Args, Clone, Default)]
+pub(super) struct WatchArgs {
+    /// Seconds from one look at our own buckets to the next (default: 60)
+    #[arg(long, env = "DASHVAULT_WATCH_INTERVAL_SECS", value_name = "SECONDS")]
+    pub(super) watch_interval_secs: Option<u64>,
+    /// Another address of a bucket to look through, such as a CDN's: data=URL, staging=URL, keyplane=URL. May be given again
+    #[arg(
+        long,
+        env = "DASHVAULT_WATCH_ADDRESS",
+        value_name = "BUCKET=URL",
+        value_delimiter = ','
+    )]
+    pub(super) watch_address: Vec<String>,
+    /// Whether a stranger's write is tried every 15 minutes (default: true)
+    #[arg(long, env = "DASHVAULT_PROBE_WRITES", num_args = 0..=1, default_missing_value = "true")]
+    pub(super) probe_writes: Option<bool>,
+    /// A word for the place from which it looks; watches of one name speak for each other (default: serve, or watch)
+    #[arg(long, env = "DASHVAULT_WATCH_NAME", value_name = "WORD")]
+    pub(super) watch_name: Option<String>,
+}
+
 #[derive(Args, Clone, Default)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) work: WorkArgs,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
     /// Address of the API and the pages (default: 127.0.0.1:8080)
     #[arg(long, env = "DASHVAULT_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,

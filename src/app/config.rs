@@ -2,6 +2,7 @@
 //!
 //! Flags count for more than variables, these for more than the file. Every error says what to do.
 
+pub(super) mod exposure;
 pub(super) mod root_key;
 #[cfg(test)]
 mod tests;
@@ -127,6 +128,12 @@ pub(super) enum ConfigError {
     KeyLife { most: u64 },
     #[error("--key-grace-secs is at most {most}: keys would outlive a day in memory")]
     LongGrace { most: u64 },
+    #[error("--watch-interval-secs is at least 1 and at most {most}")]
+    WatchInterval { most: u64 },
+    #[error(
+        "--watch-address is a bucket and its address, at most 16 of them: data=https://…, staging=https://… or keyplane=https://…"
+    )]
+    WatchAddress,
     #[error("--clips-an-hour is at least 1")]
     NoClips,
     #[error(transparent)]
@@ -163,6 +170,7 @@ struct File {
     key_life_secs: Option<u64>,
     key_grace_secs: Option<u64>,
     clips_an_hour: Option<u32>,
+    watch: Option<exposure::WatchFile>,
 }
 
 #[cfg(feature = "pkcs11")]
@@ -222,6 +230,7 @@ pub(super) struct ServeConfig {
     pub(super) http: http::Config,
     pub(super) ingest: ingest::Config,
     pub(super) custody: vault::Custody,
+    pub(super) watch: crate::exposure::Config,
 }
 
 /// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
@@ -258,15 +267,7 @@ impl DataConfig {
 
     fn compose(args: &DataArgs, file: &File, variables: Variables<'_>) -> Result<Self, ConfigError> {
         let data = args.data.clone().or(file.data.clone()).unwrap_or_else(|| DATA.into());
-        let catalog = match variables("DASHVAULT_DATABASE_URL").or(file.database_url.clone()) {
-            None => catalog::Config::Sqlite {
-                dir: data.join("catalogue"),
-            },
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                catalog::Config::Postgres { url }
-            }
-            Some(_) => return Err(ConfigError::Database),
-        };
+        let catalog = catalog_config(&data, file, variables)?;
         let public_url = args.public_url.clone().or(file.public_url.clone());
         Ok(Self {
             store: store_config(&data, file.s3.as_ref(), variables)?,
@@ -360,7 +361,11 @@ impl ServeConfig {
             proxies,
         };
         let custody = custody(args, file)?;
+        let (data, args) = (&work.data, &args);
+        let named = &args.work.data;
+        let watch = exposure::compose(named, &args.watch, file, &data.data, &data.catalog, "serve", variables)?;
         Ok(Self {
+            watch,
             work,
             http,
             ingest,
@@ -427,6 +432,18 @@ fn custody(args: &ServeArgs, file: &File) -> Result<vault::Custody, ConfigError>
         custody.clips_an_hour = clips;
     }
     Ok(custody)
+}
+
+fn catalog_config(data: &Path, file: &File, variables: Variables<'_>) -> Result<catalog::Config, ConfigError> {
+    match variables("DASHVAULT_DATABASE_URL").or(file.database_url.clone()) {
+        None => Ok(catalog::Config::Sqlite {
+            dir: data.join("catalogue"),
+        }),
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            Ok(catalog::Config::Postgres { url })
+        }
+        Some(_) => Err(ConfigError::Database),
+    }
 }
 
 fn store_config(data: &Path, file: Option<&S3File>, variables: Variables<'_>) -> Result<store::Config, ConfigError> {

@@ -4,6 +4,7 @@ mod cli;
 mod clips;
 mod config;
 mod doctor;
+mod exposure;
 mod folder_lock;
 mod keys;
 mod output;
@@ -59,6 +60,11 @@ enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Exposure(#[from] crate::exposure::ExposureError),
+    /// Neither yes nor no: what was asked could not be found out.
+    #[error("what strangers get could not be told for every bucket")]
+    CannotTell,
     /// What the person asked for is not to be had; the sentence says why.
     #[error("{0}")]
     Refused(String),
@@ -84,7 +90,11 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.tell_failure(&output::sentence(&error));
-            ExitCode::FAILURE
+            match error {
+                // Beside clap's 2 for a command line that is none.
+                CommandError::CannotTell => ExitCode::from(3),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -100,6 +110,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Upload(args) => vehicle::upload(args, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Doctor(args) => doctor::run(WorkConfig::read(&args, variables)?, output).await,
+        Command::Exposure(command) => exposure::run(command, output).await,
         Command::Verify(args) => {
             let config = DataConfig::read(&args.data, variables)?;
             recovery::verify(args, config, output).await

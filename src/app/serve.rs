@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::config::{ServeConfig, WorkConfig, unknown_variables};
 use super::output::{Output, sentence};
 use super::rooms::{self, NewVault, Rooms};
-use super::{CommandError, folder_lock, telemetry};
+use super::{CommandError, exposure, folder_lock, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
 use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
@@ -62,6 +62,8 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     note_url(&config.work.data.data, server.public_url().as_str());
 
     let ending = CancellationToken::new();
+    let (catalog, vault, clock) = (rooms.catalog.clone(), rooms.vault.clone(), rooms.clock.clone());
+    exposure::beside(config.watch, catalog, vault, clock, &ending).await?;
     let jobs_end = CancellationToken::new();
     let jobs = start_pipeline(config.work.pipeline, media, &rooms, jobs_end.clone());
     let sweeping = tokio::spawn(sweep_uploads(ingest.clone(), ending.clone()));
@@ -238,7 +240,7 @@ async fn sweep_uploads(ingest: Ingest, ending: CancellationToken) {
 }
 
 /// SIGTERM and Ctrl-C end the service in order; a second one ends it at once.
-async fn end_on_signal(ending: CancellationToken) {
+pub(super) async fn end_on_signal(ending: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         error!("signals cannot be received: only SIGKILL ends this process");

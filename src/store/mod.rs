@@ -25,7 +25,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMo
 pub use error::{Cause, StoreError};
 pub use parts::Parts;
 
-use crate::model::{ObjectId, UnixMs};
+use crate::model::{Bucket, ObjectId, UnixMs};
 
 /// How long a location may take to say that it is there.
 const PING_LIMIT: Duration = Duration::from_secs(5);
@@ -118,7 +118,21 @@ pub struct Store {
     keyplane: Backend,
 }
 
+/// The folder of a bucket beneath the data.
+pub fn folder_of(data: &std::path::Path, bucket: Bucket) -> PathBuf {
+    data.join(Location::of(bucket).as_str())
+}
+
 impl Location {
+    /// Where a bucket's objects lie.
+    pub const fn of(bucket: Bucket) -> Self {
+        match bucket {
+            Bucket::Data => Self::Data,
+            Bucket::Staging => Self::Staging,
+            Bucket::KeyPlane => Self::KeyPlane,
+        }
+    }
+
     /// Every location that is a place of its own.
     pub const ALL: [Self; 3] = [Self::Data, Self::Staging, Self::KeyPlane];
 
@@ -139,6 +153,11 @@ impl Location {
             Self::Tombstones => Path::from_iter([self.as_str(), name.as_str()]),
             _ => Path::from_iter([&name[..2], name.as_str()]),
         }
+    }
+
+    /// An object's path as strangers would have to know it.
+    pub fn name(self, id: ObjectId) -> String {
+        self.path(id).to_string()
     }
 
     /// What every object's path begins with, where others lie beside them.

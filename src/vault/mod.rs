@@ -3,6 +3,7 @@
 mod backfill;
 mod brake;
 mod cache;
+mod canary;
 mod clips;
 mod compare;
 mod custody;
@@ -35,6 +36,7 @@ use dashvault_keys::provider::{self, OpenError, ProviderConfig, RootKey};
 
 pub use backfill::MirrorState;
 pub use brake::{CLIPS_AN_HOUR, Reach};
+pub use canary::object_path;
 pub use clips::EnvelopeMade;
 pub use compare::Compared;
 pub use custody::{Custody, CustodyNumbers, LONGEST_LIFE};

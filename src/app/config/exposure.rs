@@ -1,0 +1,152 @@
+//! What the watch looks at: every bucket through every address, folders and the files that hold keys. It needs no key and no
+//! credentials, so a machine of its own can be given neither.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::super::cli::{DataArgs, LogFormat, LogLevel, WatchArgs};
+use super::{ConfigError, DATA, File, REGION, S3File, Variables};
+use crate::exposure::{self, Watched, address};
+use crate::model::Bucket;
+use crate::{catalog, store};
+
+/// Between two rounds when nobody says how long.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// More seldom is no watch: the write gate asks for a verdict of the last day, and people for minutes.
+const MOST_INTERVAL_SECS: u64 = 3_600;
+/// An address is a line, and each is asked a score of questions a round.
+const MOST_ADDRESSES: usize = 16;
+
+/// The file's table `[watch]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WatchFile {
+    interval_secs: Option<u64>,
+    addresses: Option<Vec<String>>,
+    probe_writes: Option<bool>,
+    name: Option<String>,
+}
+
+/// For `exposure check` and `exposure watch`.
+pub(in super::super) struct AloneConfig {
+    pub(in super::super) catalog: catalog::Config,
+    pub(in super::super) data: PathBuf,
+    pub(in super::super) watch: exposure::Config,
+}
+
+impl AloneConfig {
+    pub(in super::super) fn read(
+        data: &DataArgs,
+        watch: &WatchArgs,
+        variables: Variables<'_>,
+    ) -> Result<Self, ConfigError> {
+        let file = File::read(data)?;
+        let folder = data.data.clone().or(file.data.clone()).unwrap_or_else(|| DATA.into());
+        let catalog = super::catalog_config(&folder, &file, variables)?;
+        Ok(Self {
+            watch: compose(data, watch, &file, &folder, &catalog, "watch", variables)?,
+            catalog,
+            data: folder,
+        })
+    }
+
+    /// How the log of a command is written.
+    pub(in super::super) fn log() -> (LogFormat, LogLevel) {
+        (LogFormat::Text, LogLevel::Info)
+    }
+}
+
+/// What is watched. `name` is who looks when nobody gives it another.
+pub(super) fn compose(
+    data: &DataArgs,
+    args: &WatchArgs,
+    file: &File,
+    folder: &Path,
+    catalog: &catalog::Config,
+    name: &str,
+    variables: Variables<'_>,
+) -> Result<exposure::Config, ConfigError> {
+    let none = WatchFile::default();
+    let in_file = file.watch.as_ref().unwrap_or(&none);
+    let secs = args.watch_interval_secs.or(in_file.interval_secs);
+    let interval = secs.map_or(INTERVAL, Duration::from_secs);
+    if !(1..=MOST_INTERVAL_SECS).contains(&interval.as_secs()) {
+        return Err(ConfigError::WatchInterval {
+            most: MOST_INTERVAL_SECS,
+        });
+    }
+    let mut watched = buckets(file.s3.as_ref(), folder, variables);
+    let mut files = vec![
+        data.keyring
+            .clone()
+            .or(file.keyring.clone())
+            .unwrap_or_else(|| folder.join("keyring")),
+    ];
+    if let catalog::Config::Sqlite { dir } = catalog {
+        files.push(dir.join("vault.db"));
+    }
+    // What opens the wraps belongs to what holds them.
+    if let Some(keyplane) = watched.iter_mut().find(|one| one.bucket == Bucket::KeyPlane) {
+        keyplane.files = files;
+    }
+    let named = match args.watch_address.is_empty() {
+        true => in_file.addresses.clone().unwrap_or_default(),
+        false => args.watch_address.clone(),
+    };
+    if named.len() > MOST_ADDRESSES {
+        return Err(ConfigError::WatchAddress);
+    }
+    for text in named {
+        let (bucket, base) = text.split_once('=').ok_or(ConfigError::WatchAddress)?;
+        let bucket: Bucket = bucket.parse().map_err(|_| ConfigError::WatchAddress)?;
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(ConfigError::WatchAddress);
+        }
+        let place = watched.iter_mut().find(|one| one.bucket == bucket);
+        place
+            .ok_or(ConfigError::WatchAddress)?
+            .addresses
+            .push(address::configured(base));
+    }
+    Ok(exposure::Config {
+        watched,
+        interval,
+        tries_writes: args.probe_writes.or(in_file.probe_writes).unwrap_or(true),
+        watcher: args
+            .watch_name
+            .clone()
+            .or(in_file.name.clone())
+            .unwrap_or_else(|| name.to_owned()),
+    })
+}
+
+fn buckets(file: Option<&S3File>, folder: &Path, variables: Variables<'_>) -> Vec<Watched> {
+    let none = S3File::default();
+    let file = file.unwrap_or(&none);
+    let either = |name: &str, in_file: &Option<String>| variables(name).or(in_file.clone());
+    let endpoint = either("DASHVAULT_S3_ENDPOINT", &file.endpoint);
+    let region = either("DASHVAULT_S3_REGION", &file.region).unwrap_or_else(|| REGION.to_owned());
+    let names = [
+        (Bucket::Data, either("DASHVAULT_S3_BUCKET", &file.bucket)),
+        (
+            Bucket::Staging,
+            either("DASHVAULT_S3_STAGING_BUCKET", &file.staging_bucket),
+        ),
+        (
+            Bucket::KeyPlane,
+            either("DASHVAULT_S3_KEYPLANE_BUCKET", &file.keyplane_bucket),
+        ),
+    ];
+    let is_s3 = endpoint.is_some() || names[0].1.is_some();
+    let watched = names.into_iter().map(|(bucket, name)| Watched {
+        bucket,
+        addresses: name
+            .map(|name| address::of_bucket(endpoint.as_deref(), &region, &name))
+            .unwrap_or_default(),
+        folder: (!is_s3).then(|| store::folder_of(folder, bucket)),
+        files: Vec::new(),
+    });
+    watched.collect()
+}

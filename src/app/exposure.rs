@@ -1,0 +1,132 @@
+//! `dashvault exposure`: one look at our own buckets as a stranger, or the watch alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::cli::{DataArgs, WatchArgs};
+use super::config::exposure::AloneConfig;
+use super::config::{ConfigError, environment};
+use super::output::{Output, sentence};
+use super::rooms::RoomsError;
+use super::{CommandError, serve, telemetry, time};
+use crate::app::cli::LogFormat;
+use crate::catalog::Catalog;
+use crate::exposure::{self, ExposureError, Told, Watch};
+use crate::model::{Clock, Verdict};
+use crate::vault::Vault;
+
+/// A start does not wait longer for stores that do not answer.
+const FIRST_ROUND: Duration = Duration::from_secs(15);
+
+/// Commands of the watch over our own buckets.
+#[derive(Subcommand)]
+pub(super) enum ExposureCommand {
+    /// Look once at every bucket as a stranger; ends with 1 if one is open, 3 if it cannot be told
+    Check(ExposureArgs),
+    /// Look again and again, also on a machine of its own: it needs no key and no credentials
+    Watch(ExposureArgs),
+}
+
+/// What to look at.
+#[derive(Args)]
+pub(super) struct ExposureArgs {
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
+}
+
+pub(super) async fn run(command: ExposureCommand, output: Output) -> Result<(), CommandError> {
+    let read = |args: &ExposureArgs| -> Result<AloneConfig, ConfigError> {
+        AloneConfig::read(&args.data, &args.watch, &environment)
+    };
+    match command {
+        ExposureCommand::Check(args) => check(read(&args)?, output).await,
+        ExposureCommand::Watch(args) => alone(read(&args)?, output).await,
+    }
+}
+
+async fn check(config: AloneConfig, output: Output) -> Result<(), CommandError> {
+    let (catalog, watch) = open(config).await?;
+    let told = watch.round().await;
+    catalog.close().await;
+    let told = told?;
+    for one in &told {
+        tell(one, output);
+    }
+    let has = |verdict| told.iter().any(|one| one.set.verdict == verdict);
+    match () {
+        () if has(Verdict::Exposed) => Err(CommandError::Refused(
+            "strangers get at what is listed as EXPOSED: shut it; nothing of it was deleted".to_owned(),
+        )),
+        () if has(Verdict::Unknown) => Err(CommandError::CannotTell),
+        () => Ok(()),
+    }
+}
+
+async fn alone(config: AloneConfig, output: Output) -> Result<(), CommandError> {
+    let (format, level) = AloneConfig::log();
+    telemetry::start(if output.json { LogFormat::Json } else { format }, level);
+    let (catalog, watch) = open(config).await?;
+    let ending = CancellationToken::new();
+    tokio::spawn(serve::end_on_signal(ending.clone()));
+    begin(&watch).await;
+    watch.run(ending).await;
+    catalog.close().await;
+    info!("the watch has ended");
+    Ok(())
+}
+
+/// The watch inside the service: its first round is made before anybody is served, so that the write gate has a verdict.
+pub(super) async fn beside(
+    config: exposure::Config,
+    catalog: Catalog,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+    ending: &CancellationToken,
+) -> Result<(), ExposureError> {
+    let watch = Watch::new(config, catalog, Some(vault), clock)?;
+    begin(&watch).await;
+    let ending = ending.clone();
+    tokio::spawn(async move { watch.run(ending).await });
+    Ok(())
+}
+
+async fn begin(watch: &Watch) {
+    match tokio::time::timeout(FIRST_ROUND, watch.round()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(
+            causes = sentence(&error),
+            "the first round of the watch could not be made; it is made again in time"
+        ),
+        Err(_) => tracing::error!("the first round of the watch took too long; it is made again in time"),
+    }
+}
+
+async fn open(config: AloneConfig) -> Result<(Catalog, Watch), CommandError> {
+    if !config.catalog.may_be_there() {
+        return Err(RoomsError::NoVault(config.data.display().to_string()).into());
+    }
+    let catalog = Catalog::connect(&config.catalog).await?;
+    let clock = time::clock(&catalog).await?;
+    let watch = Watch::new(config.watch, catalog.clone(), None, clock)?;
+    Ok((catalog, watch))
+}
+
+fn tell(told: &Told, output: Output) {
+    let (bucket, verdict) = (told.bucket.as_str(), told.set.verdict);
+    let word = match verdict {
+        Verdict::Private => "private",
+        Verdict::Exposed => "EXPOSED",
+        Verdict::Unknown => "unknown",
+    };
+    output.tell(
+        &json!({ "bucket": bucket, "verdict": verdict.as_str(), "reason": told.reason }),
+        &format!("{bucket:<9} {word:<8} {}", told.reason),
+    );
+}
