@@ -39,7 +39,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run the vault: API, web pages, and the workers that prepare clips
     #[command(after_help = VARIABLES)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Run workers only, beside a vault on the same database and object store
     #[command(after_help = VARIABLES)]
     Work(WorkArgs),

@@ -88,10 +88,10 @@ mod tests {
         let root = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
         set(root.path(), 0o755);
         let key = root.path().join("keyring");
-        assert_eq!(look(None, &[key.clone()]), Judged::default());
+        assert_eq!(look(None, std::slice::from_ref(&key)), Judged::default());
         std::fs::write(&key, "key").unwrap();
         set(&key, 0o600);
-        assert!(look(None, &[key.clone()]).openings.is_empty());
+        assert!(look(None, std::slice::from_ref(&key)).openings.is_empty());
         set(&key, 0o640);
         assert_eq!(look(None, &[key]).openings[0].probe, "file keyring");
         let gone = look(Some(&root.path().join("gone")), &[]);
