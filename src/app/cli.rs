@@ -185,12 +185,25 @@ pub(super) struct WorkArgs {
     /// Clips prepared at the same time (default: by the number of cores)
     #[arg(long, env = "DASHVAULT_TRANSCODES", value_name = "N")]
     pub(super) transcodes: Option<usize>,
+    /// What happens to new clips while a bucket is open, or was not proven private for a day (default: enforce)
+    #[arg(long, env = "DASHVAULT_WRITE_GATE", value_name = "RULE")]
+    pub(super) write_gate: Option<WriteGate>,
     /// How the log is written
     #[arg(long, env = "DASHVAULT_LOG_FORMAT", value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
     /// How much is logged of this service; dependencies tell warnings only
     #[arg(long, env = "DASHVAULT_LOG", value_name = "LEVEL")]
     pub(super) log: Option<LogLevel>,
+}
+
+/// What the watch's verdict does to new clips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WriteGate {
+    /// They wait with the vehicle
+    Enforce,
+    /// They are taken, and each is logged
+    AlertOnly,
 }
 
 /// How our own buckets are watched.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::cli::{DataArgs, LogFormat, LogLevel, RootKeyProvider, ServeArgs, WorkArgs, flag_variables};
+use super::cli::{DataArgs, LogFormat, LogLevel, RootKeyProvider, ServeArgs, WorkArgs, WriteGate, flag_variables};
 use super::secrets;
 use crate::http::{Cidr, PublicUrl, PublicUrlError, TlsFiles};
 use crate::{catalog, http, ingest, media, pipeline, store, vault};
@@ -171,6 +171,7 @@ struct File {
     key_grace_secs: Option<u64>,
     clips_an_hour: Option<u32>,
     watch: Option<exposure::WatchFile>,
+    write_gate: Option<WriteGate>,
 }
 
 #[cfg(feature = "pkcs11")]
@@ -218,6 +219,7 @@ pub(super) struct DataConfig {
 /// For the commands that run workers.
 pub(super) struct WorkConfig {
     pub(super) data: DataConfig,
+    pub(super) gate: vault::GateRule,
     pub(super) media: media::Config,
     pub(super) pipeline: pipeline::Config,
     pub(super) log_format: LogFormat,
@@ -294,7 +296,12 @@ impl WorkConfig {
             }
             pipeline.transcodes = transcodes;
         }
+        let gate = match args.write_gate.or(file.write_gate).unwrap_or(WriteGate::Enforce) {
+            WriteGate::Enforce => vault::GateRule::Enforce,
+            WriteGate::AlertOnly => vault::GateRule::AlertOnly,
+        };
         Ok(Self {
+            gate,
             data: DataConfig::compose(&args.data, file, variables)?,
             media: media::Config {
                 worker: args.worker.clone().or(file.worker.clone()),

@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::library::Library;
 use crate::model::{Clock, OwnerId};
 use crate::store::{Store, StoreError};
-use crate::vault::{Custody, Vault, VaultError};
+use crate::vault::{Custody, GateRule, Vault, VaultError};
 
 /// Why the rooms do not open. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -114,11 +114,16 @@ fn require_catalog(config: &DataConfig) -> Result<(), RoomsError> {
 
 /// Opens everything but ingest, media and the pipeline.
 pub(super) async fn open(config: &DataConfig, new: NewVault) -> Result<Rooms, RoomsError> {
-    open_under(config, new, &Custody::default()).await
+    open_under(config, new, &Custody::default(), GateRule::Unwatched).await
 }
 
-/// As [`open`], with rules for keys in memory.
-pub(super) async fn open_under(config: &DataConfig, new: NewVault, custody: &Custody) -> Result<Rooms, RoomsError> {
+/// As [`open`], with rules for keys in memory and for what is written.
+pub(super) async fn open_under(
+    config: &DataConfig,
+    new: NewVault,
+    custody: &Custody,
+    gate: GateRule,
+) -> Result<Rooms, RoomsError> {
     if new == NewVault::Refuse {
         require_vault(config)?;
     }
@@ -127,7 +132,7 @@ pub(super) async fn open_under(config: &DataConfig, new: NewVault, custody: &Cus
     let root = root_key(&config.vault.root, &catalog, new).await?;
     let store = Store::open(&config.store).await?;
     let vault = Vault::open_over(root, &config.vault, catalog.clone(), store, clock.clone()).await?;
-    let vault = vault.under(custody);
+    let vault = vault.under(custody).gated(gate);
     let audit = Audit::new(vault.clone(), catalog.clone());
     let access = Access::new(
         access::Config::default(),

@@ -20,7 +20,7 @@ use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
 use crate::ingest::Ingest;
 use crate::media::Media;
 use crate::pipeline::Pipeline;
-use crate::vault::Vault;
+use crate::vault::{Custody, Vault};
 
 /// Uploads that nobody goes on with are looked for this often; they live for a week.
 const UPLOAD_SWEEP: Duration = Duration::from_secs(120);
@@ -40,7 +40,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let server = Server::bind(config.http)?;
     // Before anything in the folder is touched; let go at the very end.
     let _lock = folder_lock::take(&config.work.data)?;
-    let rooms = rooms::open_under(&config.work.data, NewVault::Make, &config.custody).await?;
+    let rooms = rooms::open_under(&config.work.data, NewVault::Make, &config.custody, config.work.gate).await?;
     let server = server.with_readings(readings(rooms.vault.clone()));
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;
@@ -104,7 +104,8 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
 /// `dashvault work`.
 pub(super) async fn work(config: WorkConfig, output: Output) -> Result<(), CommandError> {
     begin_log(&config, output);
-    let rooms = rooms::open(&config.data, NewVault::Refuse).await?;
+    let custody = Custody::default();
+    let rooms = rooms::open_under(&config.data, NewVault::Refuse, &custody, config.gate).await?;
     let media = Arc::new(Media::new(config.media));
     worker_state(&media).await?;
     let ending = CancellationToken::new();

@@ -8,9 +8,8 @@ use reqwest::{Client, Method, Response, redirect};
 
 use super::judge::{Answer, Asked, Form, NO_CONNECTION, Probe, Shape};
 
-/// A stranger does not wait longer either; four of these fit a round.
+/// A stranger does not wait longer either.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 /// Enough for the beginning of a listing and the code of an error; nothing behind it is read.
 const MOST_BODY_BYTES: usize = 4096;
 /// Questions to one bucket at the same time: few, so that the watch crowds nobody.
@@ -56,7 +55,7 @@ pub(super) struct Stranger {
 }
 
 impl Stranger {
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(patience: Duration) -> Result<Self, reqwest::Error> {
         // Another part of the program may have chosen the provider already; then that one serves.
         rustls::crypto::ring::default_provider().install_default().ok();
         // No proxy: one that refuses everybody would make every bucket look private.
@@ -64,7 +63,7 @@ impl Stranger {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
-            .timeout(ANSWER_LIMIT)
+            .timeout(patience)
             .build()?;
         Ok(Self { client })
     }

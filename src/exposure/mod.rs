@@ -42,6 +42,8 @@ pub struct Config {
     pub watched: Vec<Watched>,
     /// From one round to the next, give or take a tenth.
     pub interval: Duration,
+    /// How long an answer may take; a later one is none.
+    pub patience: Duration,
     /// Whether writes are tried.
     pub tries_writes: bool,
     /// A word for the place from which it looks.
@@ -111,11 +113,11 @@ impl Watch {
     ) -> Result<Self, ExposureError> {
         Ok(Self {
             inner: Arc::new(Inner {
+                stranger: Stranger::new(config.patience)?,
                 config,
                 catalog,
                 vault,
                 clock,
-                stranger: Stranger::new()?,
                 wrote: Mutex::new(None),
             }),
         })

@@ -96,6 +96,10 @@ impl From<IngestError> for Problem {
                 .detail(format!("{key}: {reason}")),
             IngestError::Empty => Self::empty_upload().with("field", "Upload-Length"),
             IngestError::Busy { retry_after_secs } => Self::busy().retry_after(*retry_after_secs),
+            IngestError::Withheld { retry_after_secs, .. } => {
+                let retry_after_secs = *retry_after_secs;
+                from_trouble(Trouble::Withheld { retry_after_secs }, &error)
+            }
             IngestError::Full(_) => from_trouble(Trouble::Full, &error),
             IngestError::Unavailable(_) => from_trouble(Trouble::Unavailable, &error),
             IngestError::Broken(_) => from_trouble(Trouble::Defect, &error),
@@ -123,6 +127,10 @@ fn from_trouble(trouble: Trouble, error: &(dyn Error + 'static)) -> Problem {
         Trouble::Braked { retry_after_secs } => {
             warn!("one session or token opens very many clips");
             Problem::too_many_clips().retry_after(retry_after_secs)
+        }
+        Trouble::Withheld { retry_after_secs } => {
+            error!(causes, "a write is withheld: a bucket is not known to be private");
+            Problem::writes_withheld().retry_after(retry_after_secs)
         }
         Trouble::Damaged => {
             error!(causes, "stored bytes are damaged");

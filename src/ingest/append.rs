@@ -86,6 +86,7 @@ impl Ingest {
         if let Some(limit) = over_limit(&row, &body) {
             return Err(IngestError::TooLarge { limit });
         }
+        self.inner.vault.may_take_clips().await?;
         // Its own older request may still hold a turn, and gives it back at once.
         self.inner.live.take_over(id, APPEND_WAIT).await;
         let _turn = self.inner.turn(who)?;

@@ -27,6 +27,7 @@ impl Ingest {
         }
         let metadata = metadata::parse(header)?;
         self.inner.room_for_one_more(owner, device).await?;
+        self.inner.vault.may_take_clips().await?;
 
         let (vault, now) = (&self.inner.vault, self.inner.clock.now_ms());
         let (id, tenant, expires_at) = (ClipId::random(), vault.tenant(), self.inner.expiry());

@@ -70,6 +70,15 @@ pub enum IngestError {
         /// For `Retry-After`.
         retry_after_secs: u32,
     },
+    /// 503: a bucket is not known to be private, and nothing more is put into it; what was acknowledged is kept.
+    #[error("writes are withheld")]
+    Withheld {
+        /// For `Retry-After`.
+        retry_after_secs: u32,
+        /// Which bucket, and why.
+        #[source]
+        cause: Cause,
+    },
     /// 507: no room; what was acknowledged is kept.
     #[error("no room for more bytes")]
     Full(#[source] Cause),
@@ -88,6 +97,10 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(super) fn from_trouble(trouble: Trouble, cause: Cause) -> IngestError {
     match trouble {
         Trouble::Unavailable | Trouble::Locked | Trouble::Braked { .. } => IngestError::Unavailable(cause),
+        Trouble::Withheld { retry_after_secs } => IngestError::Withheld {
+            retry_after_secs,
+            cause,
+        },
         Trouble::Full => IngestError::Full(cause),
         Trouble::Gone => IngestError::Gone,
         Trouble::Damaged | Trouble::Defect => IngestError::Broken(cause),

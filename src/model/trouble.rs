@@ -18,6 +18,11 @@ pub enum Trouble {
         /// When there is more.
         retry_after_secs: u32,
     },
+    /// The bucket that it would be written into is not known to be private; nothing is lost.
+    Withheld {
+        /// When to ask again.
+        retry_after_secs: u32,
+    },
     /// A defect, or a configuration that somebody has to look at.
     Defect,
 }

@@ -46,7 +46,11 @@ impl JobError {
     fn of(trouble: Trouble, source: Cause) -> Self {
         match trouble {
             // A root key that is not to be had is nothing that a clip should fail of.
-            Trouble::Unavailable | Trouble::Full | Trouble::Locked | Trouble::Braked { .. } => Self::Passing(source),
+            Trouble::Unavailable
+            | Trouble::Full
+            | Trouble::Locked
+            | Trouble::Braked { .. }
+            | Trouble::Withheld { .. } => Self::Passing(source),
             Trouble::Gone => Self::Gone,
             Trouble::Damaged => Self::Failed { code: DAMAGED, source },
             Trouble::Defect => Self::Failed { code: INTERNAL, source },

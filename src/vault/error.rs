@@ -1,7 +1,7 @@
 //! What can go wrong in the vault, one variant for each thing a caller does differently.
 
 use crate::catalog::CatalogError;
-use crate::model::{ClipId, ObjectId, Trouble};
+use crate::model::{Bucket, ClipId, ObjectId, Trouble};
 use crate::store::StoreError;
 
 /// Where a failure came from; told once, at the edge.
@@ -95,6 +95,16 @@ pub enum VaultError {
         /// When there is one more.
         retry_after_secs: u32,
     },
+    /// The bucket that it would be written into is not known to be private: 503. Nothing is lost, whoever has it keeps it.
+    #[error("nothing is written into the {bucket} bucket: {why}; shut it, and look at `dashvault exposure check`")]
+    Withheld {
+        /// Which bucket.
+        bucket: Bucket,
+        /// What the watch knows of it.
+        why: &'static str,
+        /// When to ask again.
+        retry_after_secs: u32,
+    },
     /// The store or the catalogue refuses, and trying again will not help: somebody must look.
     #[error("the vault's storage refused")]
     Refused(#[source] Cause),
@@ -115,6 +125,9 @@ impl VaultError {
             Self::Braked { retry_after_secs } => Trouble::Braked {
                 retry_after_secs: *retry_after_secs,
             },
+            Self::Withheld { retry_after_secs, .. } => Trouble::Withheld {
+                retry_after_secs: *retry_after_secs,
+            },
             _ => Trouble::Defect,
         }
     }
@@ -123,7 +136,10 @@ impl VaultError {
 impl VaultError {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Superseded)
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Full(_) | Self::Superseded | Self::Withheld { .. }
+        )
     }
 }
 

@@ -9,6 +9,7 @@ mod compare;
 mod custody;
 mod erasure;
 mod error;
+mod gate;
 mod key_plane;
 mod keys;
 mod mirror;
@@ -44,6 +45,7 @@ pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use dashvault_keys::kek::Vehicle;
 pub use erasure::Buried;
 pub use error::{Cause, VaultError};
+pub use gate::GateRule;
 pub use key_plane::KeyPlaneSwept;
 pub use keys::{ClipKeys, OwnerKeys};
 pub use mirror::Mirrored;
@@ -63,6 +65,7 @@ pub use writer::ObjectWriter;
 use brake::Brake;
 use cache::KeyCache;
 use custody::Counts;
+use gate::Gate;
 use outage::Outage;
 use system::System;
 
@@ -93,6 +96,7 @@ struct Inner {
     cache: KeyCache,
     outage: Outage,
     brake: Brake,
+    gate: Gate,
     counts: Counts,
     /// Nothing of the catalogue lacks its mirror: looked at once a process, for only an older database lacks any.
     mirror_is_whole: AtomicBool,
@@ -150,6 +154,7 @@ impl Vault {
                 cache: custody.cache(),
                 outage: Outage::default(),
                 brake: custody.brake(),
+                gate: Gate::default(),
                 counts: Counts::default(),
                 mirror_is_whole: AtomicBool::new(false),
                 replayed: OnceCell::new(),

@@ -9,7 +9,7 @@ use super::read;
 use super::records::UploadMetadata;
 use super::{Vault, VaultError};
 use crate::catalog::{IntentLocation, IntentRow};
-use crate::model::{ClipId, ObjectId, ObjectKind, OwnerId, UnixMs, UploadKeyId};
+use crate::model::{Bucket, ClipId, ObjectId, ObjectKind, OwnerId, UnixMs, UploadKeyId};
 use crate::store::{Location, StoreError};
 
 const KEY_INFO: &[u8] = b"dcv1/upload key";
@@ -122,6 +122,7 @@ impl Vault {
         start: u64,
         plain: &[u8],
     ) -> Result<[u8; 32], VaultError> {
+        self.may_write(&[Bucket::Staging]).await?;
         let too_long = VaultError::OverLimit {
             limit_bytes: MAX_PIECE_BYTES,
         };

@@ -6,7 +6,7 @@ use super::objects::{Holder, SealedObject};
 use super::read::STEP_BYTES;
 use super::{ClipKeys, Vault, VaultError};
 use crate::catalog::{IntentLocation, IntentRow};
-use crate::model::{ObjectId, ObjectKind};
+use crate::model::{Bucket, ObjectId, ObjectKind};
 use crate::store::{Location, Parts};
 
 /// Seals what is written into the store. Dropped without [`ObjectWriter::finish`], what was stored is left to the sweep.
@@ -32,6 +32,8 @@ impl Vault {
         rendition: &str,
         holder: Holder,
     ) -> Result<ObjectWriter, VaultError> {
+        // Its envelope will lie in the key plane.
+        self.may_write(&[Bucket::Data, Bucket::KeyPlane]).await?;
         let id = ObjectId::random();
         let place = Place {
             system: self.sys(),

@@ -3,6 +3,7 @@
 mod attacks;
 mod compare;
 mod faults;
+mod gate;
 mod key_plane;
 mod keys;
 mod objects;

@@ -14,6 +14,8 @@ use crate::{catalog, store};
 
 /// Between two rounds when nobody says how long.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// An answer that takes longer is none: a score of questions, six at a time, fit into a round.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// More seldom is no watch: the write gate asks for a verdict of the last day, and people for minutes.
 const MOST_INTERVAL_SECS: u64 = 3_600;
 /// An address is a line, and each is asked a score of questions a round.
@@ -113,6 +115,7 @@ pub(super) fn compose(
     Ok(exposure::Config {
         watched,
         interval,
+        patience: PATIENCE,
         tries_writes: args.probe_writes.or(in_file.probe_writes).unwrap_or(true),
         watcher: args
             .watch_name
