@@ -66,6 +66,9 @@ pub(super) enum Command {
     /// Open what is stored and compare lengths and hashes; changes nothing
     #[command(after_help = VARIABLES)]
     Verify(VerifyArgs),
+    /// Read the clear head of everything in the buckets, without a key, and hold it against the database; changes nothing
+    #[command(after_help = VARIABLES)]
+    Inventory(DataArgs),
     /// Rebuild a lost database from data bucket, key plane and root key
     #[command(after_help = VARIABLES)]
     Recover(DataArgs),

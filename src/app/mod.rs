@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod exposure;
 mod folder_lock;
+mod inventory;
 mod keys;
 mod output;
 mod owners;
@@ -115,6 +116,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
             let config = DataConfig::read(&args.data, variables)?;
             recovery::verify(args, config, output).await
         }
+        Command::Inventory(args) => inventory::run(DataConfig::read(&args, variables)?, output).await,
         Command::Recover(args) => recovery::recover(DataConfig::read(&args, variables)?, output).await,
         Command::Migrate(args) => {
             rooms::connect(&DataConfig::read(&args, variables)?, rooms::NewVault::Refuse)

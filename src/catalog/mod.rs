@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod exposure;
 mod intents;
+mod inventory;
 mod jobs;
 mod keks;
 mod links;
@@ -42,6 +43,7 @@ pub use exposure::{
     CanaryRow, ExposureRow, NewVerdict, Opening, ProbeWriteRow, VerdictChangeRow, VerdictRow, VerdictSet,
 };
 pub use intents::{IntentLocation, IntentRow};
+pub use inventory::ShapeRow;
 pub use jobs::{JobLease, JobRow, NewJob};
 pub use keks::{EpochWraps, KekRow};
 pub use links::{LinkRow, LiveLinks, NewLink};

@@ -3,6 +3,7 @@
 //! Nothing here knows what an object holds. Names are random ids, so creating is asked for as create-only where a store can
 //! do that, and nothing relies upon it.
 
+mod entries;
 mod error;
 mod folder;
 mod parts;
@@ -22,6 +23,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
+pub use entries::{Entry, Looked};
 pub use error::{Cause, StoreError};
 pub use parts::Parts;
 
@@ -70,7 +72,7 @@ pub struct S3 {
 }
 
 /// Where an object lies. The only place where an object's name is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Location {
     /// Sealed objects, and nothing else.
     Data,

@@ -4,6 +4,7 @@ mod attacks;
 mod compare;
 mod faults;
 mod gate;
+mod inventory;
 mod key_plane;
 mod keys;
 mod objects;

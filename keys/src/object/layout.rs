@@ -13,6 +13,10 @@ pub(super) const TAG_BYTES: u64 = 16;
 pub(super) const TINK_HEADER_BYTES: u64 = 40;
 /// Our own part of the prelude.
 const OWN_BYTES: u64 = PRELUDE_BYTES as u64 - TINK_HEADER_BYTES;
+/// Where the first segment of Tink's format is counted from.
+pub(super) const TINK_SEGMENTS_FROM: u64 = OWN_BYTES;
+/// The object of nothing: prelude and one tag.
+pub(super) const MIN_SIZE_BYTES: u64 = PRELUDE_BYTES as u64 + TAG_BYTES;
 /// Less than this tells a tiny object from a small one.
 const MIN_PADDED_BYTES: u64 = 128 << 10;
 

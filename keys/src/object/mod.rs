@@ -5,6 +5,7 @@ mod opener;
 mod prelude;
 mod sealer;
 mod segment;
+mod structure;
 
 #[cfg(test)]
 mod attacks;
@@ -15,6 +16,7 @@ pub use layout::{padded_length, segment_at, segment_plain_start, segment_span, s
 pub use opener::Opener;
 pub use prelude::derive_object_key;
 pub use sealer::Sealer;
+pub use structure::{Structure, structure};
 
 /// Bytes before the first segment.
 pub const PRELUDE_BYTES: usize = 128;
