@@ -108,6 +108,33 @@ async fn a_well_formed_object_that_is_not_what_was_sealed_is_found() {
 }
 
 #[tokio::test]
+async fn every_fixed_byte_of_the_head_counts_and_so_does_a_piece_s_size() {
+    let room = Room::new().await;
+    let keys = room.new_clip("anna").await;
+    let path = name(room.published(&keys, "original", &plain(300_000)).await.id);
+    let sealed = room.data.object(&path).await.to_vec();
+    // Magic, version, suite, segment size, flags, and the length of Tink's header.
+    for at in (0..8).chain([88]) {
+        let mut changed = sealed.clone();
+        changed[at] ^= 0x40;
+        room.data.replace(&path, changed).await;
+        let totals = take(&room, Bucket::Data).await;
+        assert_eq!(flaw(&totals, &path), Some(StoredFlaw::IllFormed), "byte {at}");
+    }
+    // Pieces are not padded: only the room for a last segment's tag tells that nothing has this size.
+    let id = ObjectId::random();
+    let mut piece = sealed;
+    piece[8..24].copy_from_slice(id.as_bytes());
+    let full = size(0, piece[6]) as usize - 16 + (1 << piece[6]) - 40;
+    for (bytes, expected) in [(full, StoredFlaw::Unknown), (full + 9, StoredFlaw::IllFormed)] {
+        piece.resize(bytes, 7);
+        room.staging.replace(&name(id), piece.clone()).await;
+        let totals = take(&room, Bucket::Staging).await;
+        assert_eq!(flaw(&totals, &name(id)), Some(expected), "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
 async fn what_went_between_the_two_looks_is_no_finding() {
     let room = Room::new().await;
     let (stays, goes) = (name(ObjectId::random()), name(ObjectId::random()));
