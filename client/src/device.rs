@@ -80,14 +80,8 @@ pub async fn pair(server: &str, code: &str, out: &Path) -> Result<Device, Client
         return Err(answer.refused().await);
     }
     let answer: PairingAnswer = answer.json().await?;
-    let device = DeviceFile {
-        version: 1,
-        server: connection.server().to_owned(),
-        device_id: answer.device_id,
-        private_key: BASE64URL_NOPAD.encode(&key.to_pkcs8()),
-        vault_public_key: answer.vault_public_key,
-    };
-    let bytes = serde_json::to_vec_pretty(&device).expect("a device file is plain JSON");
+    let device = DeviceFile::new(connection.server(), answer.device_id, &key, answer.vault_public_key);
+    let bytes = device.text();
     let device = device.open(out)?;
     file::write(out, &bytes, true).map_err(|error| ClientError::PairedInVain {
         device_id: device.id.clone(),
@@ -97,6 +91,29 @@ pub async fn pair(server: &str, code: &str, out: &Path) -> Result<Device, Client
         }),
     })?;
     Ok(device)
+}
+
+/// The text of the device file of a vehicle that was never paired: a decoy that looks like any other.
+pub fn decoy_device_file(server: &str, device_id: &str, key: &DeviceKey, vault_public_key: &[u8; 32]) -> String {
+    let vault_public_key = BASE64URL_NOPAD.encode(vault_public_key);
+    let file = DeviceFile::new(server, device_id.to_owned(), key, vault_public_key);
+    String::from_utf8(file.text()).expect("JSON is UTF-8")
+}
+
+impl DeviceFile {
+    fn new(server: &str, device_id: String, key: &DeviceKey, vault_public_key: String) -> Self {
+        Self {
+            version: 1,
+            server: server.to_owned(),
+            device_id,
+            private_key: BASE64URL_NOPAD.encode(&key.to_pkcs8()),
+            vault_public_key,
+        }
+    }
+
+    fn text(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a device file is plain JSON")
+    }
 }
 
 impl Device {

@@ -15,6 +15,6 @@ mod run;
 mod source;
 mod upload;
 
-pub use device::{Device, pair};
+pub use device::{Device, decoy_device_file, pair};
 pub use error::{ClientError, Doing};
 pub use upload::{Client, Options, Progress, Stage, Uploaded};

@@ -62,7 +62,10 @@ impl Access {
         let token = parse_device_token(bearer).ok_or(AccessError::Unauthenticated)?;
         let id = DeviceId::from_bytes(token.claims.device);
         let row = self.inner.catalog.active_device(id).await?;
-        let row = row.ok_or(AccessError::Unauthenticated)?;
+        let Some(row) = row else {
+            self.vehicle_decoy_shown(id, token).await;
+            return Err(AccessError::Unauthenticated);
+        };
         let public_key = <&[u8; 32]>::try_from(row.public_key.as_slice()).map_err(|_| AccessError::Unauthenticated)?;
         let claims = token.verify(public_key).ok_or(AccessError::Unauthenticated)?;
         let now = self.inner.clock.now_ms();
@@ -73,7 +76,11 @@ impl Access {
 
     /// The row of a credential that was not given up, of the kind that its prefix says.
     async fn credential(&self, bearer: &str, kind: CredentialKind) -> Result<CredentialRow, AccessError> {
-        let row = self.inner.catalog.credential_by_hash(&bearer_hash(bearer)).await?;
+        let hash = bearer_hash(bearer);
+        let row = self.inner.catalog.credential_by_hash(&hash).await?;
+        if row.is_none() {
+            self.decoy_shown(&hash).await;
+        }
         row.filter(|row| row.kind == kind && row.revoked_at.is_none())
             .ok_or(AccessError::Unauthenticated)
     }

@@ -4,6 +4,7 @@
 //! refused now, on every node.
 
 mod authenticate;
+mod decoys;
 mod devices;
 mod error;
 mod grant;
@@ -16,6 +17,7 @@ mod words;
 
 use std::sync::Arc;
 
+pub use decoys::{Decoy, DecoyMade, DecoySecret};
 pub use devices::{Device, VehicleName};
 pub use error::AccessError;
 pub use grant::ReadGrant;
@@ -55,6 +57,7 @@ struct Inner {
     catalog: Catalog,
     audit: Audit,
     clock: Arc<dyn Clock>,
+    decoy_uses: decoys::Uses,
 }
 
 impl Access {
@@ -67,6 +70,7 @@ impl Access {
                 catalog,
                 audit,
                 clock,
+                decoy_uses: decoys::Uses::default(),
             }),
         }
     }

@@ -139,8 +139,12 @@ impl Access {
         let inner = &self.inner;
         let now = inner.clock.now_ms();
         let mut tx = inner.catalog.begin().await?;
-        let owner = tx.use_sign_in(&bearer_hash(token), now).await?;
-        let owner = owner.ok_or(AccessError::Unauthenticated)?;
+        let hash = bearer_hash(token);
+        let Some(owner) = tx.use_sign_in(&hash, now).await? else {
+            drop(tx);
+            self.decoy_shown(&hash).await;
+            return Err(AccessError::Unauthenticated);
+        };
         // Ended sessions, links' ones too, make room whenever their owner signs in.
         tx.remove_ended_credentials(owner, now - KEEP_ENDED_MS).await?;
         let end = Some(now + WEB_SESSION_MS);
@@ -246,7 +250,7 @@ impl Access {
 }
 
 /// What a secret of this kind begins with, so that a leaked one is recognised, by people and by scanners.
-const fn prefix(kind: CredentialKind) -> &'static str {
+pub(super) const fn prefix(kind: CredentialKind) -> &'static str {
     match kind {
         CredentialKind::Api => "dvo_",
         CredentialKind::Web => "dvw_",

@@ -139,7 +139,11 @@ impl Access {
         let inner = &self.inner;
         let mut tx = inner.catalog.begin().await?;
         let row = tx.try_pairing_code(inner.vault.tenant(), finder).await?;
-        let row = row.ok_or(AccessError::NotFound)?;
+        let Some(row) = row else {
+            drop(tx);
+            self.pairing_decoy_shown(code).await;
+            return Err(AccessError::NotFound);
+        };
         if row.tries_left == 0 {
             return Err(AccessError::TooManyTries);
         }
@@ -151,6 +155,7 @@ impl Access {
         }
         tx.commit().await?;
         if !code_fits {
+            self.pairing_decoy_shown(code).await;
             return Err(AccessError::NotFound);
         }
         if !proof_fits {

@@ -63,7 +63,10 @@ impl Access {
     /// why.
     async fn redeemable(&self, token: &LinkToken) -> Result<LinkRow, AccessError> {
         let row = self.inner.catalog.link_any(LinkId::from_bytes(token.link)).await?;
-        let row = row.ok_or(AccessError::NotFound)?;
+        let Some(row) = row else {
+            self.decoy_shown(&token.secret_hash()).await;
+            return Err(AccessError::NotFound);
+        };
         let secret_fits = bool::from(token.secret_hash().ct_eq(row.secret_hash.as_slice()));
         // There is nobody left to tell of an erased owner's link.
         if !secret_fits || row.owner_state != OwnerState::Active {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::exposure::ExposureCommand;
 use crate::http::Cidr;
+use crate::model::{DecoyId, DecoyKind};
 
 /// Settings that hold addresses with passwords, or belong to them: no flags, because every user sees a process's flags.
 const VARIABLES: &str = "\
@@ -49,6 +50,9 @@ pub(super) enum Command {
     /// One clip: hold it against trash and erasure, let it go
     #[command(subcommand, after_help = VARIABLES)]
     Clip(ClipCommand),
+    /// Credentials that open nothing: plant them, and be told when somebody uses one
+    #[command(subcommand, after_help = VARIABLES)]
+    Decoy(DecoyCommand),
     /// The vehicle's side: pair, make a token
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -135,6 +139,40 @@ pub(super) enum RootKeyProvider {
     /// AWS KMS.
     #[serde(rename = "aws-kms")]
     AwsKms,
+}
+
+#[derive(Subcommand)]
+pub(super) enum DecoyCommand {
+    /// Make a decoy and print it once
+    #[command(after_help = VARIABLES)]
+    Add {
+        /// What it looks like: owner-token, sign-in, link, device, pairing-code, or file (of variables, with a token in it)
+        #[arg(long, value_name = "KIND")]
+        kind: DecoyKind,
+        /// Where it is going to be planted, such as "wiki page on backups"; the alarm says so
+        #[arg(long = "where", value_name = "PLACE")]
+        place: String,
+        /// Write it to this new file instead of printing it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List decoys, where they were planted and how often they were used
+    #[command(after_help = VARIABLES)]
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Forget a decoy: its use raises no alarm any more
+    #[command(after_help = VARIABLES)]
+    Remove {
+        /// The decoy's id
+        #[arg(value_name = "DECOY")]
+        id: DecoyId,
+        #[command(flatten)]
+        data: DataArgs,
+    },
 }
 
 /// Commands about one clip.

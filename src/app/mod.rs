@@ -3,6 +3,7 @@
 mod cli;
 mod clips;
 mod config;
+mod decoys;
 mod doctor;
 mod exposure;
 mod folder_lock;
@@ -107,6 +108,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Work(args) => serve::work(WorkConfig::read(&args, variables)?, output).await,
         Command::Owner(command) => owners::run(command, output).await,
         Command::Clip(command) => clips::run(command, output).await,
+        Command::Decoy(command) => decoys::run(command, output).await,
         Command::Device(command) => vehicle::device(command, output).await,
         Command::Upload(args) => vehicle::upload(args, output).await,
         Command::Keys(command) => keys::run(command, output).await,

@@ -94,12 +94,12 @@ async fn open(args: &DataArgs) -> Result<(DataConfig, Rooms), CommandError> {
     Ok((config, rooms))
 }
 
-/// As configured, else as the service beside said it is reached.
-fn sign_in_url(config: &DataConfig, token: &str) -> String {
+pub(super) fn sign_in_url(config: &DataConfig, token: &str) -> String {
     format!("{}/sign-in#{token}", base_url(config))
 }
 
-fn base_url(config: &DataConfig) -> String {
+/// Where the vault is reached: as configured, else as the service beside said.
+pub(super) fn base_url(config: &DataConfig) -> String {
     match &config.public_url {
         Some(url) => url.as_str().to_owned(),
         None => noted_url(&config.data).unwrap_or_else(|| USUAL_URL.to_owned()),

@@ -41,7 +41,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     // Before anything in the folder is touched; let go at the very end.
     let _lock = folder_lock::take(&config.work.data)?;
     let rooms = rooms::open_under(&config.work.data, NewVault::Make, &config.custody, config.work.gate).await?;
-    let server = server.with_readings(readings(rooms.vault.clone()));
+    let server = server.with_readings(readings(rooms.vault.clone(), rooms.access.clone()));
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;
     let ingest = Ingest::new(
@@ -180,8 +180,8 @@ fn tend(vault: &Vault, ending: &CancellationToken) {
     tokio::spawn(async move { vault.follow_system(ending).await });
 }
 
-/// What an operator can watch of keys: no owner, no clip, no reader.
-fn readings(vault: Vault) -> Readings {
+/// What an operator can watch of keys and decoys: no owner, no clip, no reader.
+fn readings(vault: Vault, access: crate::access::Access) -> Readings {
     Arc::new(move || {
         let numbers = vault.custody_numbers();
         let reading = |name, help, is_counter, value| Reading {
@@ -221,6 +221,12 @@ fn readings(vault: Vault) -> Readings {
                 "1 while the root key's provider does not answer",
                 false,
                 u64::from(numbers.outage_since.is_some()),
+            ),
+            reading(
+                "decoys_used",
+                "Uses of decoys: each is somebody who has read the place where one was planted",
+                true,
+                access.decoy_uses(),
             ),
         ]
     })

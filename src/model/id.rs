@@ -118,6 +118,8 @@ id! {
     DeliveryId;
     /// An erasure that was ordered; an owner's receipt is fetched by it.
     ErasureId;
+    /// A credential that opens nothing and is planted to be found.
+    DecoyId;
 }
 
 #[cfg(test)]

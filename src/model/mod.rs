@@ -10,13 +10,13 @@ mod trouble;
 
 pub use clock::{Clock, FixedClock, SetClock, SystemClock, UnixMs};
 pub use id::{
-    ClipId, CredentialId, DeliveryId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, NoticeId, ObjectId,
-    OwnerId, PairingId, TenantId, UploadKeyId,
+    ClipId, CredentialId, DecoyId, DeliveryId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, NoticeId,
+    ObjectId, OwnerId, PairingId, TenantId, UploadKeyId,
 };
 pub use place::{Place, PlaceError};
 pub use range::{ByteRange, RangeError};
 pub use state::{
-    Bucket, ClipState, CredentialKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind,
+    Bucket, ClipState, CredentialKind, DecoyKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind,
     ObjectKind, Severity, UnknownState, UploadState, Verdict,
 };
 pub use trouble::Trouble;

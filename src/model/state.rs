@@ -148,6 +148,22 @@ states! {
         Link = "link",
     }
 
+    /// What a decoy looks like.
+    DecoyKind {
+        /// An owner's API token.
+        OwnerToken = "owner-token",
+        /// A one-time sign-in link.
+        SignIn = "sign-in",
+        /// A signed link, as an insurer gets it.
+        Link = "link",
+        /// A vehicle's device file.
+        Device = "device",
+        /// A pairing code.
+        PairingCode = "pairing-code",
+        /// A file of variables with an owner's API token in it.
+        File = "file",
+    }
+
     /// Whether a vehicle may speak.
     DeviceState {
         /// Its tokens are good.

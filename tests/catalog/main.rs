@@ -6,6 +6,7 @@ use dashvault_test_support::{Postgres, Scratch};
 mod clips;
 mod contention;
 mod credentials;
+mod decoys;
 mod devices;
 mod erasures;
 mod events;

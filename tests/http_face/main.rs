@@ -1,6 +1,7 @@
 //! The outside face of the real program: who may call what, problems, ranges, sessions, limits, what is never told.
 
 mod authority;
+mod decoys;
 mod draft;
 mod listener;
 mod problems;

@@ -12,5 +12,6 @@ pub use device::{
 };
 pub use link::{LinkSigner, LinkToken, LinkVerifier};
 pub use pairing::{
-    make_pairing_code, pairing_code_finder, pairing_code_hash, sign_pairing_proof, verify_pairing_proof,
+    make_pairing_code, pairing_code_finder, pairing_code_hash, pairing_code_spelling, sign_pairing_proof,
+    verify_pairing_proof,
 };

@@ -36,6 +36,11 @@ pub fn pairing_code_finder(code: &str) -> Option<String> {
     normal(code).map(|code| code[..FINDER_CHARS].to_owned())
 }
 
+/// A code's one spelling, in which two ways of typing it are the same; none when the text is no code.
+pub fn pairing_code_spelling(code: &str) -> Option<String> {
+    normal(code)
+}
+
 /// What is kept of a code: an HMAC under the system record's token key, so that a dump gives no code away by trying.
 /// Case, dashes and spaces do not matter; O reads as 0, I and L as 1.
 pub fn pairing_code_hash(key: &Secret32, code: &str) -> [u8; 32] {
