@@ -2,6 +2,7 @@
 //!
 //! Flags count for more than variables, these for more than the file. Every error says what to do.
 
+mod defaults;
 pub(super) mod exposure;
 pub(super) mod root_key;
 #[cfg(test)]
@@ -70,6 +71,12 @@ pub(super) enum ConfigError {
         "DASHVAULT_DATABASE_URL is no PostgreSQL address: postgres://user:password@host/database is expected; leave it away for SQLite"
     )]
     Database,
+    #[error(
+        "{what} ({setting}) is one that everybody knows, from a server's defaults or from instructions, and nothing was started: \
+         make one of your own, for example with `head -c 32 /dev/urandom | base64 | tr -d '/+='`, set it in the server too, \
+         and look who may have used the old one"
+    )]
+    KnownSecret { what: &'static str, setting: &'static str },
     #[error("give both --tls-cert and --tls-key, or neither")]
     HalfTls,
     #[error("give --tls-cert and --tls-key, or --behind-proxy: not both")]
@@ -283,6 +290,13 @@ impl DataConfig {
     }
 }
 
+impl DataConfig {
+    /// Refuses where a secret is none.
+    pub(super) fn require_secrets(&self) -> Result<(), ConfigError> {
+        defaults::refuse(&self.store, &self.catalog)
+    }
+}
+
 impl WorkConfig {
     pub(super) fn read(args: &WorkArgs, variables: Variables<'_>) -> Result<Self, ConfigError> {
         Self::compose(args, &File::read(&args.data)?, variables)
@@ -324,6 +338,7 @@ impl ServeConfig {
 
     fn compose(args: &ServeArgs, file: &File, variables: Variables<'_>) -> Result<Self, ConfigError> {
         let work = WorkConfig::compose(&args.work, file, variables)?;
+        work.data.require_secrets()?;
         let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
         let certificate = args.tls_cert.clone().or(file.tls_cert.clone());
         let key = args.tls_key.clone().or(file.tls_key.clone());

@@ -1,23 +1,30 @@
 //! `dashvault doctor`: looks at every part and says what is wrong and what helps.
 
+mod attackers;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashvault_keys::provider::{OpenError, ProviderConfig, RootKey};
+use attackers::{Attacker, Installation};
+use dashvault_keys::provider::{Keyring, OpenError, ProviderConfig, RootKey};
 use serde_json::json;
 
 use super::CommandError;
-use super::config::WorkConfig;
+use super::config::root_key::lies_beneath;
+use super::config::{DataConfig, WorkConfig};
 use super::output::{Output, sentence};
 use super::rooms::{self, NewVault};
+use crate::catalog::{self, Catalog, CatalogError, Standing};
 use crate::media::Media;
-use crate::store::Store;
+use crate::model::{Clock as _, SystemClock};
+use crate::store::{self, Facts, Location, Store, StoreError};
 use crate::vault::Vault;
 
 /// A part that does not answer by then is wrong.
 const LOOK_TIME: Duration = Duration::from_secs(15);
+const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What a look found.
 enum Found {
@@ -41,7 +48,14 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
             &format!("{part:<10} {word:<6} {text}"),
         );
     };
+    let mut here = installation(&config.data);
     tell("folder", private(&config.data.data));
+    let secrets = config.data.require_secrets();
+    here.has_known_secret = secrets.is_err();
+    tell(
+        "secrets",
+        found(&secrets, "none of the configuration is one that everybody knows"),
+    );
     let root = rooms::open_root(&config.data.vault.root).await;
     tell("root key", root_key(&config.data.vault.root, &root));
     let catalog = rooms::connect(&config.data, NewVault::Refuse).await;
@@ -51,7 +65,18 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         Ok(store) => answered(store.ping()).await,
         Err(error) => Err(sentence(error)),
     };
+    if let (Ok(store), Ok(())) = (&store, &pinged) {
+        let facts = store_facts(store).await;
+        here.store = facts.as_ref().ok().copied();
+        tell("store does", does(facts));
+    }
     tell("store", looked(pinged, "answers"));
+    if let Ok(catalog) = &catalog
+        && let Ok(Some(standing)) = standing(catalog).await
+    {
+        here.last_link_days = standing.last_link_end.map(|end| (end - SystemClock.now_ms()) / DAY_MS);
+        here.standing = Some(standing);
+    }
     if let (Ok(root), Ok(catalog), Ok(store)) = (root, catalog, store) {
         let clock = Arc::new(crate::model::SystemClock);
         let vault = Vault::open_over(root, &config.data.vault, catalog.clone(), store, clock).await;
@@ -65,14 +90,87 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         }
         catalog.close().await;
     }
-    let media = Media::new(config.media);
-    tell("worker", found(&media.self_test().await, "runs, locked in"));
+    here.worker_may_be_open = config.media.allow_unsandboxed;
+    let worker = Media::new(config.media).self_test().await;
+    here.worker_is_locked_in = worker.is_ok() && !here.worker_may_be_open;
+    tell("worker", found(&worker, "runs, locked in"));
+    for attacker in attackers::table(&here) {
+        tell_attacker(output, &attacker);
+    }
     match wrong {
         0 => Ok(()),
         n => Err(CommandError::Refused(format!(
             "{n} of the parts above need somebody to look"
         ))),
     }
+}
+
+/// What the configuration says of an installation.
+fn installation(config: &DataConfig) -> Installation {
+    let (root, data) = (&config.vault.root, &config.data);
+    let keyring = root.keyring_path();
+    Installation {
+        is_folder: matches!(config.store, store::Config::Folder { .. }),
+        store_in_clear: matches!(&config.store, store::Config::S3(s3) if goes_in_clear(s3.endpoint.as_deref())),
+        database_beside_data: matches!(config.catalog, catalog::Config::Sqlite { .. }),
+        data_readable: std::fs::metadata(data).is_ok_and(|about| about.permissions().mode() & 0o077 != 0),
+        keyring_beside_data: keyring.is_some_and(|keyring| lies_beneath(keyring, data)),
+        keyring_has_passphrase: keyring.and_then(|keyring| Keyring::has_passphrase(keyring).ok()),
+        root_key_is_apart: keyring.is_none(),
+        ..Installation::default()
+    }
+}
+
+/// Whether requests to an address can be watched on the way.
+fn goes_in_clear(endpoint: Option<&str>) -> bool {
+    let Some(rest) = endpoint.and_then(|address| address.strip_prefix("http://")) else {
+        return false;
+    };
+    !["127.", "localhost", "[::1]"]
+        .iter()
+        .any(|local| rest.starts_with(local))
+}
+
+async fn store_facts(store: &Store) -> Result<Facts, StoreError> {
+    match tokio::time::timeout(LOOK_TIME, store.facts(Location::Staging)).await {
+        Ok(facts) => facts,
+        Err(late) => Err(StoreError::Unavailable(late.into())),
+    }
+}
+
+fn does(facts: Result<Facts, StoreError>) -> Found {
+    match facts {
+        Err(error) => Found::Wrong(sentence(&error)),
+        Ok(Facts {
+            honours_ranges: false, ..
+        }) => Found::Wrong("does not honour ranges: no clip can be played from it; another store is needed".to_owned()),
+        Ok(Facts { creates_only: true, .. }) => Found::Well("creates only, where it is asked to; honours ranges".to_owned()),
+        Ok(_) => Found::Well(
+            "overwrites where creating only is asked for, on which nothing relies, for names are random; honours ranges"
+                .to_owned(),
+        ),
+    }
+}
+
+async fn standing(catalog: &Catalog) -> Result<Option<Standing>, CatalogError> {
+    match catalog.first_tenant().await? {
+        Some(tenant) => catalog.standing(tenant, SystemClock.now_ms()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn tell_attacker(output: Output, attacker: &Attacker) {
+    let json = json!({
+        "attacker": attacker.holds, "gets": attacker.gets, "weak": attacker.weak, "facts": attacker.so,
+    });
+    let mut lines = format!("\nWhoever holds {}:\n  gets {}", attacker.holds, attacker.gets);
+    for text in &attacker.weak {
+        lines.push_str(&format!("\n  WEAK {text}"));
+    }
+    for text in &attacker.so {
+        lines.push_str(&format!("\n  here {text}"));
+    }
+    output.tell(&json, &lines);
 }
 
 /// What a part said when it was asked.

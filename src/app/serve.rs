@@ -103,6 +103,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
 
 /// `dashvault work`.
 pub(super) async fn work(config: WorkConfig, output: Output) -> Result<(), CommandError> {
+    config.data.require_secrets()?;
     begin_log(&config, output);
     let custody = Custody::default();
     let rooms = rooms::open_under(&config.data, NewVault::Refuse, &custody, config.gate).await?;

@@ -5,6 +5,7 @@
 
 mod entries;
 mod error;
+mod facts;
 mod folder;
 mod parts;
 mod s3;
@@ -25,6 +26,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMo
 
 pub use entries::{Entry, Looked};
 pub use error::{Cause, StoreError};
+pub use facts::Facts;
 pub use parts::Parts;
 
 use crate::model::{Bucket, ObjectId, UnixMs};

@@ -57,3 +57,30 @@ async fn a_clip_s_erasure_is_told_to_its_owner_only_and_not_after_the_owner_is_e
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_was_erased_since_the_last_roll_of_the_epoch_is_counted() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let none = catalog.standing(tenant, 100).await.unwrap();
+        assert_eq!((none.erased_since_roll, none.rolled_at, none.links), (0, None, 0));
+        assert_eq!((none.vehicles, none.decoys, none.last_link_end), (0, 0, None));
+        for (ordered_at, kind) in [
+            (5, ErasureKind::Clip),
+            (10, ErasureKind::Epoch),
+            (20, ErasureKind::Clip),
+            (30, ErasureKind::Owner),
+        ] {
+            let row = ErasureRow {
+                kind,
+                ordered_at,
+                owner: (kind == ErasureKind::Clip).then_some(owner),
+                ..erasure(owner, ClipId::random())
+            };
+            assert!(in_tx!(catalog, tx => tx.insert_erasure(tenant, &row)));
+        }
+        let now = catalog.standing(tenant, 100).await.unwrap();
+        assert_eq!((now.erased_since_roll, now.rolled_at), (2, Some(10)));
+    })
+    .await;
+}

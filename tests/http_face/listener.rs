@@ -269,9 +269,18 @@ fn commands_have_help_and_machine_readable_lines() {
     assert!(String::from_utf8_lossy(&open.output().expect("the program").stdout).contains("chmod 700"));
     std::fs::set_permissions(vault.data(), std::fs::Permissions::from_mode(0o700)).expect("changed");
     let looked = vault.run_json(["doctor", "--data", &data, "--json"]);
+    let parts: Vec<_> = looked.iter().filter(|line| line["part"].is_string()).collect();
     assert!(
-        looked.len() >= 5 && looked.iter().all(|part| part["state"] == "ok"),
+        parts.len() >= 7 && parts.iter().all(|part| part["state"] == "ok"),
         "{looked:?}"
+    );
+    let attackers: Vec<_> = looked.iter().filter(|line| line["attacker"].is_string()).collect();
+    assert_eq!(attackers.len(), 10, "{looked:?}");
+    let both = attackers.iter().find(|line| line["attacker"] == "bucket and database");
+    let gets = both.expect("told")["gets"].as_str().expect("a sentence");
+    assert!(
+        gets.starts_with("everything"),
+        "the keyring lies beneath the data: {gets}"
     );
     let status = vault.run_json(["keys", "status", "--data", &data, "--json"]);
     assert_eq!(status[0]["epoch"], 1, "{status:?}");
@@ -304,6 +313,30 @@ fn commands_make_no_vault_in_a_folder_that_has_none() {
         );
         assert!(!mistyped.exists(), "{command:?}");
     }
+}
+
+#[test]
+fn nothing_starts_on_a_secret_that_everybody_knows() {
+    let vault = Vault::setup().prepare();
+    let data = vault.data().to_str().expect("UTF-8").to_owned();
+    let known = "minio".to_owned() + "admin";
+    for command in ["serve", "work"] {
+        let out = vault
+            .command([command, "--data", &data])
+            .env("DASHVAULT_S3_ENDPOINT", "http://127.0.0.1:1")
+            .env("DASHVAULT_S3_BUCKET", "objects")
+            .env("DASHVAULT_S3_STAGING_BUCKET", "staging")
+            .env("DASHVAULT_S3_KEYPLANE_BUCKET", "keyplane")
+            .env("DASHVAULT_S3_ACCESS_KEY_ID", "vault")
+            .env("DASHVAULT_S3_SECRET_ACCESS_KEY", &known)
+            .output()
+            .expect("the program");
+        let told = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+        assert!(!out.status.success(), "{command}");
+        assert!(told.contains("DASHVAULT_S3_SECRET_ACCESS_KEY"), "{command}: {told}");
+        assert!(!told.contains(&known), "{command}: {told}");
+    }
+    assert!(!vault.data().join("catalogue").exists(), "nothing was made");
 }
 
 #[test]

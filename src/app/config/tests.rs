@@ -69,7 +69,7 @@ fn the_variables_of_the_compose_file_make_an_s3_vault() {
         ("DASHVAULT_S3_STAGING_BUCKET", "staging"),
         ("DASHVAULT_S3_KEYPLANE_BUCKET", "keyplane"),
         ("DASHVAULT_S3_ACCESS_KEY_ID", "id"),
-        ("DASHVAULT_S3_SECRET_ACCESS_KEY", "secret"),
+        ("DASHVAULT_S3_SECRET_ACCESS_KEY", "private-to-this-test"),
     ];
     let config = with(&variables, &ServeArgs::default()).unwrap();
     assert!(matches!(config.work.data.store, store::Config::S3(s3) if s3.staging_bucket == "staging"));
