@@ -32,11 +32,6 @@ pub struct Looked {
 }
 
 impl Location {
-    /// An object's whole name.
-    pub fn name(self, id: ObjectId) -> String {
-        self.path(id).into()
-    }
-
     /// Every location in the same bucket or folder.
     fn beside(self) -> &'static [Self] {
         match self {
