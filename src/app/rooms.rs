@@ -195,7 +195,7 @@ async fn root_key(config: &ProviderConfig, catalog: &Catalog, new: NewVault) -> 
         Ok(root) => {
             info!(
                 root_key = %config,
-                "made a new root key: back it up with `dashvault keys backup`, apart from the data"
+                "made a new root key; one in a keyring file is backed up with `dashvault keys backup`, apart from the data"
             );
             Ok(root)
         }

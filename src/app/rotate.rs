@@ -33,8 +33,13 @@ pub(super) async fn rotate(args: RotateArgs, output: Output) -> Result<(), Comma
                 "failures": told(&done.failures) }),
             &format!(
                 "A new root key wraps: {} owners' keys got a wrap of it, {} had one. No clip was read or written. The root keys \
-                 before it still unwrap; they go with their epoch (`dashvault keys roll-epoch`). Back {} up again.",
-                done.rewrapped, done.already, config.vault.root
+                 before it still unwrap; they go with their epoch (`dashvault keys roll-epoch`).{}",
+                done.rewrapped,
+                done.already,
+                match config.vault.root.keyring_path() {
+                    Some(_) => format!(" Back {} up again.", config.vault.root),
+                    None => String::new(),
+                }
             ),
         );
         failures.push(done.failures);
