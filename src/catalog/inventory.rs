@@ -51,21 +51,6 @@ impl Catalog {
 
     /// Those of `ids` (at most [`MAX_CLIP_IDS`]) that are pieces of an upload, or being written or removed.
     pub async fn known_pieces(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>, CatalogError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids = &ids[..ids.len().min(MAX_CLIP_IDS)];
-        let places = places(ids.len());
-        let text = format!(
-            "SELECT object_id AS id FROM intents WHERE object_id IN ({places}) \
-             UNION SELECT id FROM pieces WHERE id IN ({places}) \
-             UNION SELECT object_id AS id FROM canaries WHERE object_id IN ({places})"
-        );
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
-        for id in ids {
-            query = query.bind(id.as_bytes().to_vec());
-        }
-        let rows = query.fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Row::new("pieces", row).id("id")).collect()
+        self.known_in("pieces", ids).await
     }
 }

@@ -79,6 +79,11 @@ impl Catalog {
 
     /// Those of `ids` (at most [`MAX_CLIP_IDS`]) that are published or being written, or are the watch's canaries.
     pub async fn known_objects(&self, ids: &[ObjectId]) -> Result<Vec<ObjectId>, CatalogError> {
+        self.known_in("objects", ids).await
+    }
+
+    /// Those of `ids` (at most [`MAX_CLIP_IDS`]) that are rows of a table, or being written or removed, or are canaries.
+    pub(super) async fn known_in(&self, table: &'static str, ids: &[ObjectId]) -> Result<Vec<ObjectId>, CatalogError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -87,7 +92,7 @@ impl Catalog {
         // The intent first: an object moves from there to its row, never back.
         let text = format!(
             "SELECT object_id AS id FROM intents WHERE object_id IN ({places}) \
-             UNION SELECT id FROM objects WHERE id IN ({places}) \
+             UNION SELECT id FROM {table} WHERE id IN ({places}) \
              UNION SELECT object_id AS id FROM canaries WHERE object_id IN ({places})"
         );
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
@@ -95,7 +100,7 @@ impl Catalog {
             query = query.bind(id.as_bytes().to_vec());
         }
         let rows = query.fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Row::new("objects", row).id("id")).collect()
+        rows.iter().map(|row| Row::new(table, row).id("id")).collect()
     }
 
     /// Every object of a clip, its links' included: what an erasure removes.
