@@ -8,7 +8,7 @@ use super::error::at_most;
 use super::{Access, AccessError, LinkSpan, OwnerSession, words};
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::{LinkRow, NewJob, NewLink};
-use crate::model::{ClipId, ClipState, JobId, JobKind, LinkId, LinkMediaState, OwnerId, Place, UnixMs};
+use crate::model::{ClipId, ClipState, JobId, JobKind, LinkId, LinkMediaState, OwnerId, Place, UnixMs, cut_to_page};
 use crate::vault::{ClipKeys, ClipSummary, LinkAbout};
 
 /// A link never lives longer, and never without end.
@@ -205,9 +205,7 @@ impl Access {
         let limit = limit.clamp(1, MAX_LINKS_A_PAGE);
         let after = after.map(|place| (place.at, place.id));
         let mut rows = inner.catalog.links_of(session.owner(), after, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(|last| Place {
+        let next = cut_to_page(&mut rows, limit, |last| Place {
             at: last.created_at,
             id: last.id,
         });

@@ -2,7 +2,7 @@
 
 use super::{Audit, AuditError, EventKind};
 use crate::catalog::EventRow;
-use crate::model::{ClipId, EventId, LinkId, OwnerId, Place, UnixMs};
+use crate::model::{ClipId, EventId, LinkId, OwnerId, Place, UnixMs, cut_to_page};
 use crate::vault::{EventText, OwnerKeys};
 
 /// One line of an owner's activity.
@@ -52,9 +52,7 @@ impl Audit {
         let limit = limit.clamp(1, MAX_EVENTS_A_PAGE);
         let before = after.map(|cursor| (cursor.at, cursor.id));
         let mut rows = self.inner.catalog.events_of(owner, before, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(|last| Place {
+        let next = cut_to_page(&mut rows, limit, |last| Place {
             at: last.at,
             id: last.id,
         });

@@ -13,7 +13,7 @@ pub use id::{
     ClipId, CredentialId, DecoyId, DeliveryId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, NoticeId,
     ObjectId, OwnerId, PairingId, TenantId, UploadKeyId,
 };
-pub use place::{Place, PlaceError};
+pub use place::{Place, PlaceError, cut_to_page};
 pub use range::{ByteRange, RangeError};
 pub use state::{
     Bucket, ClipState, CredentialKind, DecoyKind, DeviceState, EventKind, JobKind, JobState, LinkMediaState, MediaKind,

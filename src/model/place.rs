@@ -37,6 +37,13 @@ impl<Id: FromStr> FromStr for Place<Id> {
     }
 }
 
+/// Cuts rows, of which one more than `limit` was asked for, down to a page; where the next page begins, if there is one.
+pub fn cut_to_page<R, Id>(rows: &mut Vec<R>, limit: u32, place: impl FnOnce(&R) -> Place<Id>) -> Option<Place<Id>> {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    rows.last().filter(|_| more).map(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
