@@ -14,7 +14,8 @@ use dashvault_keys::provider::{
     MAX_WRAPPED_BYTES, Pkcs11, Pkcs11Config, Pkcs11Error, ProviderConfig, ProviderError, RootKey, create, open,
 };
 
-use soft::{PIN, Soft};
+use dashvault_test_support::softhsm::PIN;
+use soft::Soft;
 
 /// A token that is away answers within so long, its retries included.
 const AWAY: Duration = Duration::from_secs(5);

@@ -7,16 +7,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11 as Library};
 use cryptoki::slot::Slot;
 use dashvault_keys::Zeroizing;
 use dashvault_keys::provider::{Pkcs11Config, SecretSource};
-
-pub const PIN: &str = "472913";
-const LABEL: &str = "dashvault test";
-/// Where Debian's and others' packages put it.
-const PLACES: [&str; 4] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-];
+use dashvault_test_support::softhsm::{LABEL, PIN, SoftHsm, module};
 
 pub struct Soft {
     dir: PathBuf,
@@ -31,33 +22,10 @@ impl Soft {
             let dir = Path::new(&configuration).parent().expect("a folder").to_owned();
             return test(&Self { dir });
         }
-        let folder = tempfile::tempdir().expect("a folder");
-        let configuration = folder.path().join("softhsm2.conf");
-        let tokens = folder.path().join("tokens");
-        std::fs::create_dir(&tokens).expect("a folder");
-        std::fs::write(
-            &configuration,
-            format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display()),
-        )
-        .expect("a file");
-        let made = Command::new("softhsm2-util")
-            .args([
-                "--init-token",
-                "--free",
-                "--label",
-                LABEL,
-                "--pin",
-                PIN,
-                "--so-pin",
-                "12345678",
-            ])
-            .env("SOFTHSM2_CONF", &configuration)
-            .output()
-            .expect("SoftHSM is installed: `.ci/install test` brings it");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let token = SoftHsm::new();
         let ran = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", name, "--nocapture"])
-            .env("SOFTHSM2_CONF", &configuration)
+            .env("SOFTHSM2_CONF", token.configuration())
             .env("SOFT_TEST", "1")
             .output()
             .expect("this program");
@@ -102,12 +70,4 @@ impl Soft {
     pub fn put_back(&self) {
         std::fs::rename(self.dir.join("pulled"), self.dir.join("tokens")).expect("the token");
     }
-}
-
-fn module() -> PathBuf {
-    if let Some(named) = std::env::var_os("DASHVAULT_PKCS11_MODULE") {
-        return named.into();
-    }
-    let found = PLACES.into_iter().map(PathBuf::from).find(|place| place.exists());
-    found.expect("SoftHSM is installed: `.ci/install test` brings it")
 }

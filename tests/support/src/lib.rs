@@ -14,7 +14,7 @@ mod postgres;
 mod reader;
 mod scratch;
 mod seaweed;
-mod softhsm;
+pub mod softhsm;
 mod tools;
 mod vault;
 

@@ -6,8 +6,9 @@ use std::process::Command;
 use crate::{Scratch, Setup};
 
 /// What the token is called.
-const LABEL: &str = "dashvault vault";
-const PIN: &str = "472913";
+pub const LABEL: &str = "dashvault vault";
+/// Its user's PIN.
+pub const PIN: &str = "472913";
 /// Where Debian's and others' packages put the library.
 const PLACES: [&str; 4] = [
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -59,7 +60,8 @@ impl SoftHsm {
             .env("DASHVAULT_PKCS11_PIN", PIN)
     }
 
-    fn configuration(&self) -> PathBuf {
+    /// What `SOFTHSM2_CONF` names; the token lies in `tokens` beside it.
+    pub fn configuration(&self) -> PathBuf {
         self.scratch.path().join("softhsm2.conf")
     }
 }
@@ -70,7 +72,8 @@ impl Default for SoftHsm {
     }
 }
 
-fn module() -> PathBuf {
+/// SoftHSM's library.
+pub fn module() -> PathBuf {
     if let Some(named) = std::env::var_os("DASHVAULT_PKCS11_MODULE") {
         return named.into();
     }
