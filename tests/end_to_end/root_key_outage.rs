@@ -37,13 +37,9 @@ fn holds(folder: &Path, needle: &[u8]) -> bool {
         let path = entry.path();
         match path.is_dir() {
             true => holds(&path, needle),
-            false => std::fs::read(&path).is_ok_and(|bytes| memchr(&bytes, needle)),
+            false => std::fs::read(&path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|at| at == needle)),
         }
     })
-}
-
-fn memchr(bytes: &[u8], needle: &[u8]) -> bool {
-    bytes.windows(needle.len()).any(|window| window == needle)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
