@@ -1,8 +1,7 @@
 //! 100,000 owners' KEKs re-wrapped under a new root key, against what cannot be saved in the same run.
 //!
-//! Under the keyring the peer writes the same rows with the same compare-and-swap and no cryptography; under an HSM the peer
-//! asks the bare provider for as many unwraps and wraps. The time for the key plane's mirror is told apart and not counted,
-//! because the peer has none. `DASHVAULT_BENCH_OWNERS` makes it a quick look.
+//! Under the keyring the peer writes the same rows with the same compare-and-swap and no cryptography; no other provider is
+//! measured yet. The time for the key plane's mirror is told apart and not counted, because the peer has none. `DASHVAULT_BENCH_OWNERS` makes it a quick look.
 
 use std::process::ExitCode;
 use std::sync::Arc;
