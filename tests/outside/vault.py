@@ -27,6 +27,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def rounds(name, in_test, in_torture):
+    """How often something is done in this run; it is written down for the table of the counts."""
+    count = in_torture if os.environ.get("DASHVAULT_TORTURE") else in_test
+    if counts := os.environ.get("DASHVAULT_COUNTS"):
+        with open(counts, "a") as file:
+            file.write(f"{name}\t{count}\n")
+    return count
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
