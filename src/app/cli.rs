@@ -1,10 +1,14 @@
 //! The command line: commands, flags and the environment variables that stand for them.
 
+mod watch;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+pub(super) use watch::WatchArgs;
 
 use super::exposure::ExposureCommand;
 use crate::http::Cidr;
@@ -245,28 +249,6 @@ pub(super) enum WriteGate {
     Enforce,
     /// They are taken, and each is logged
     AlertOnly,
-}
-
-/// How our own buckets are watched.
-#[derive(Args, Clone, Default)]
-pub(super) struct WatchArgs {
-    /// Seconds from one look at our own buckets to the next (default: 60)
-    #[arg(long, env = "DASHVAULT_WATCH_INTERVAL_SECS", value_name = "SECONDS")]
-    pub(super) watch_interval_secs: Option<u64>,
-    /// Another address of a bucket to look through, such as a CDN's: data=URL, staging=URL, keyplane=URL. May be given again
-    #[arg(
-        long,
-        env = "DASHVAULT_WATCH_ADDRESS",
-        value_name = "BUCKET=URL",
-        value_delimiter = ','
-    )]
-    pub(super) watch_address: Vec<String>,
-    /// Whether a stranger's write is tried every 15 minutes (default: true)
-    #[arg(long, env = "DASHVAULT_PROBE_WRITES", num_args = 0..=1, default_missing_value = "true")]
-    pub(super) probe_writes: Option<bool>,
-    /// A word for the place from which it looks; watches of one name speak for each other (default: serve, or watch)
-    #[arg(long, env = "DASHVAULT_WATCH_NAME", value_name = "WORD")]
-    pub(super) watch_name: Option<String>,
 }
 
 #[derive(Args, Clone, Default)]

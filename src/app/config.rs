@@ -141,6 +141,11 @@ pub(super) enum ConfigError {
         "--watch-address is a bucket and its address, at most 16 of them: data=https://…, staging=https://… or keyplane=https://…"
     )]
     WatchAddress,
+    #[error(
+        "--watch-proxy is http://HOST:PORT without a password, and what --watch-address names is https:// then: a proxy that \
+         refuses must not pass for a bucket that does"
+    )]
+    WatchProxy,
     #[error("--clips-an-hour is at least 1")]
     NoClips,
     #[error(transparent)]

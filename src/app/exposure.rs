@@ -20,8 +20,8 @@ use crate::exposure::{self, ExposureError, Told, Watch};
 use crate::model::{Clock, Verdict};
 use crate::vault::Vault;
 
-/// A start does not wait longer for stores that do not answer.
-const FIRST_ROUND: Duration = Duration::from_secs(15);
+/// A round ends before; a start does not wait longer for a database either.
+const FIRST_ROUND: Duration = Duration::from_secs(20);
 
 /// Commands of the watch over our own buckets.
 #[derive(Subcommand)]

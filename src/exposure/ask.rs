@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::header::{HOST, HeaderValue};
-use reqwest::{Client, Method, Response, redirect};
+use reqwest::{Client, Method, NoProxy, Proxy, Response, redirect};
+use tokio::time::Instant;
 
 use super::judge::{Answer, Asked, Form, NO_CONNECTION, Probe, Shape};
 
@@ -16,6 +17,9 @@ const MOST_BODY_BYTES: usize = 4096;
 const AT_ONCE: usize = 6;
 /// What the sealed objects of every kind begin with: the magic of keys/FORMAT.md without its last letter.
 const SEALED: &[u8] = b"DCV";
+/// The positive control is on this machine.
+const NOT_BY_PROXY: &str = "127.0.0.1";
+const TOO_LATE: &str = "no answer in time";
 /// How the documents of an S3 service begin, behind the XML declaration.
 const TOLD: [&str; 6] = [
     "<ListBucketResult",
@@ -55,12 +59,15 @@ pub(super) struct Stranger {
 }
 
 impl Stranger {
-    pub fn new(patience: Duration) -> Result<Self, reqwest::Error> {
+    /// No proxy but one that was named: a proxy that refuses everybody would make buckets look private.
+    pub fn new(patience: Duration, proxy: Option<&str>) -> Result<Self, reqwest::Error> {
         // Another part of the program may have chosen the provider already; then that one serves.
         rustls::crypto::ring::default_provider().install_default().ok();
-        // No proxy: one that refuses everybody would make every bucket look private.
-        let client = Client::builder()
-            .no_proxy()
+        let mut client = Client::builder().no_proxy();
+        if let Some(proxy) = proxy {
+            client = client.proxy(Proxy::all(proxy)?.no_proxy(NoProxy::from_string(NOT_BY_PROXY)));
+        }
+        let client = client
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
             .timeout(patience)
@@ -68,12 +75,13 @@ impl Stranger {
         Ok(Self { client })
     }
 
-    /// Every question through one address.
-    pub async fn ask(&self, address: &Address, questions: &Questions) -> Vec<Asked> {
+    /// Every question through one address; what has no answer at `until` has none.
+    pub async fn ask(&self, address: &Address, questions: &Questions, until: Instant) -> Vec<Asked> {
         let list = questions.list(address.form);
         futures_util::stream::iter(list)
             .map(|(probe, path, object)| async move {
-                let answer = self.ask_one(address, probe, &path).await;
+                let answer = tokio::time::timeout_at(until, self.ask_one(address, probe, &path)).await;
+                let answer = answer.unwrap_or(Answer::None(TOO_LATE));
                 Asked { probe, object, answer }
             })
             .buffered(AT_ONCE)
@@ -193,7 +201,7 @@ fn shape(body: &[u8]) -> Shape {
 /// Why there was no answer; never the error's own words, which hold addresses.
 fn failed(error: &reqwest::Error) -> Answer {
     Answer::None(match error {
-        e if e.is_timeout() => "no answer in time",
+        e if e.is_timeout() => TOO_LATE,
         e if e.is_connect() => NO_CONNECTION,
         _ => "the answer broke off",
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ask::{Address, Questions, Stranger};
@@ -26,8 +27,22 @@ pub(super) struct Control {
 }
 
 impl Control {
+    /// Whether the stranger sees one open that is opened for it. It does not see one that cannot be opened.
+    pub async fn is_seen(stranger: &Stranger, until: Instant) -> bool {
+        match Self::open().await {
+            Ok(control) => control.is_seen_by(stranger, until).await,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the watch cannot open its own listener"
+                );
+                false
+            }
+        }
+    }
+
     /// Opens it on loopback, at any port.
-    pub async fn open() -> io::Result<Self> {
+    async fn open() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let base = format!("http://{}/control", listener.local_addr()?);
         let serving = tokio::spawn(async move {
@@ -47,14 +62,14 @@ impl Control {
     }
 
     /// Whether the stranger sees that it is open, by a listing and by an object.
-    pub async fn is_seen_by(&self, stranger: &Stranger) -> bool {
+    async fn is_seen_by(&self, stranger: &Stranger, until: Instant) -> bool {
         let questions = Questions {
             canary: Some("object".to_owned()),
             objects: Vec::new(),
             missing: "missing".to_owned(),
             write: None,
         };
-        let judged = judge(Form::PathStyle, &stranger.ask(&self.address, &questions).await);
+        let judged = judge(Form::PathStyle, &stranger.ask(&self.address, &questions, until).await);
         let seen = |probe: Probe| judged.openings.iter().any(|opening| opening.probe == probe.as_str());
         seen(Probe::ListV2) && seen(Probe::GetCanary)
     }

@@ -80,6 +80,8 @@ pub struct Judged {
     pub openings: Vec<Opening>,
     /// What could not be told, in words for people.
     pub unclear: Vec<String>,
+    /// What nobody is exposed by, and somebody should know.
+    pub warnings: Vec<String>,
     /// The store does not have this form of address.
     pub is_absent: bool,
 }
@@ -90,6 +92,16 @@ enum Seen {
     Shut,
     Absent,
     Unclear(String),
+}
+
+impl Judged {
+    /// What could not be told, for one reason.
+    pub fn unclear(why: String) -> Self {
+        Self {
+            unclear: vec![why],
+            ..Self::default()
+        }
+    }
 }
 
 impl Form {
@@ -300,18 +312,22 @@ pub fn verdict(addresses: &[Judged], control_was_seen: bool) -> (Verdict, String
     if addresses.iter().all(|judged| judged.is_absent) {
         return (Verdict::Unknown, "it was found at no address".to_owned());
     }
-    let unclear = addresses.iter().flat_map(|judged| &judged.unclear);
-    let unclear: Vec<_> = unclear.map(String::as_str).collect();
-    match unclear.first() {
-        None => (Verdict::Private, "strangers are refused".to_owned()),
-        Some(first) => {
-            let more = match unclear.len() {
-                1 => String::new(),
-                n => format!(", and {} more questions without a clear answer", n - 1),
-            };
-            (Verdict::Unknown, format!("it cannot be told: {first}{more}"))
-        }
-    }
+    let unclear: Vec<_> = addresses.iter().flat_map(|judged| &judged.unclear).collect();
+    let Some(first) = unclear.first() else {
+        let warnings = addresses.iter().flat_map(|judged| &judged.warnings);
+        let told = std::iter::once("strangers are refused").chain(warnings.map(String::as_str));
+        return (Verdict::Private, told.collect::<Vec<_>>().join("; "));
+    };
+    let more = match unclear.len() {
+        1 => String::new(),
+        n => format!(", and {} more questions without a clear answer", n - 1),
+    };
+    // The usual cause has a way out that nobody guesses.
+    let hint = match first.ends_with(NO_CONNECTION) {
+        true => "; a store behind a proxy is asked by --watch-proxy, one that has another name by --watch-address",
+        false => "",
+    };
+    (Verdict::Unknown, format!("it cannot be told: {first}{more}{hint}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod address;
 mod ask;
+mod bucket;
 mod control;
 pub mod judge;
 mod permissions;
@@ -18,21 +19,18 @@ use tokio_util::sync::CancellationToken;
 pub use ask::Address;
 
 use crate::catalog::{Catalog, CatalogError, NewVerdict, VerdictSet};
-use crate::model::{Bucket, Clock, ObjectId, UnixMs, Verdict};
-use crate::vault::{Vault, VaultError, object_path};
+use crate::model::{Bucket, Clock, UnixMs, Verdict};
+use crate::vault::Vault;
 
-use ask::{Questions, Stranger};
+use ask::Stranger;
 use control::Control;
-use judge::{Answer, Asked, Judged, Probe, judge, verdict};
+use judge::verdict;
 
 /// A write is tried so often: each costs two rows, and a bucket that anybody can write to is rarer than one to read.
 const WRITES_EVERY: Duration = Duration::from_secs(15 * 60);
-/// Objects of ours that are asked for in a round, beside the canary.
-const OBJECTS: u32 = 3;
-/// Probe writes that one round takes back.
-const TAKEN_BACK: u32 = 32;
-/// A write that was noted so long ago is no other watcher's that is still asking.
-const WRITE_LASTS_MS: i64 = 60_000;
+/// Longer than all questions of a round take where a store answers at once; later ones count as without an answer, so that
+/// no address is slow enough to keep a bucket from its verdict.
+const MOST_ASKING: Duration = Duration::from_secs(10);
 /// A verdict that could not be told for so long is a fault of its own.
 const UNKNOWN_FOR_MS: i64 = 10 * 60 * 1000;
 
@@ -44,6 +42,8 @@ pub struct Config {
     pub interval: Duration,
     /// How long an answer may take; a later one is none.
     pub patience: Duration,
+    /// The way out of this network, where there is no other; not for what is on this machine.
+    pub proxy: Option<String>,
     /// Whether writes are tried.
     pub tries_writes: bool,
     /// A word for the place from which it looks.
@@ -57,8 +57,10 @@ pub struct Watched {
     pub addresses: Vec<Address>,
     /// Where it is a folder of this machine.
     pub folder: Option<PathBuf>,
-    /// Files that nobody else may read either.
+    /// Files of the same kind as what lies in it: sealed, and nobody else's business.
     pub files: Vec<PathBuf>,
+    /// A file that opens what lies in it.
+    pub keyring: Option<PathBuf>,
 }
 
 /// Why a round could not be made.
@@ -67,15 +69,9 @@ pub enum ExposureError {
     /// The verdicts cannot be written down.
     #[error("the watch cannot write down what it sees")]
     Catalog(#[from] CatalogError),
-    /// The canary cannot be made, or a probe write not removed.
-    #[error("the watch cannot put its canary, or take back what it wrote")]
-    Vault(#[from] VaultError),
     /// No questions can be asked at all.
     #[error("the watch cannot ask")]
     Client(#[from] reqwest::Error),
-    /// The positive control cannot be opened.
-    #[error("the watch cannot open its own listener")]
-    Control(#[from] std::io::Error),
 }
 
 /// What a round made of one bucket.
@@ -113,7 +109,7 @@ impl Watch {
     ) -> Result<Self, ExposureError> {
         Ok(Self {
             inner: Arc::new(Inner {
-                stranger: Stranger::new(config.patience)?,
+                stranger: Stranger::new(config.patience, config.proxy.as_deref())?,
                 config,
                 catalog,
                 vault,
@@ -123,28 +119,21 @@ impl Watch {
         })
     }
 
-    /// Looks once at every bucket and writes down what it saw.
+    /// Looks once at every bucket and writes down what it saw. Neither a bucket nor an address that fails keeps the others
+    /// from their verdict, and the whole ends in time however slow they are.
     pub async fn round(&self) -> Result<Vec<Told>, ExposureError> {
         let inner = &self.inner;
-        if let Some(vault) = &inner.vault {
-            let asked = inner.config.watched.iter().filter(|one| !one.addresses.is_empty());
-            let asked: Vec<_> = asked.map(|one| one.bucket).collect();
-            vault.plant_canaries(&asked).await?;
-            self.take_back().await?;
-        }
+        self.take_back().await;
         let is_asked = inner.config.watched.iter().any(|one| !one.addresses.is_empty());
-        let control_was_seen = match is_asked {
-            true => Control::open().await?.is_seen_by(&inner.stranger).await,
-            // Permissions are looked at without asking anybody.
-            false => true,
-        };
+        // Permissions are looked at without asking anybody.
+        let control_was_seen = !is_asked || Control::is_seen(&inner.stranger, self.deadline()).await;
         let writes = inner.config.tries_writes && self.is_time_to_write();
         let looked = inner
             .config
             .watched
             .iter()
             .map(|one| self.look(one, control_was_seen, writes));
-        futures_util::future::try_join_all(looked).await
+        futures_util::future::join_all(looked).await.into_iter().collect()
     }
 
     /// Looks again and again, until `ending`.
@@ -170,9 +159,7 @@ impl Watch {
     async fn look(&self, one: &Watched, control_was_seen: bool, writes: bool) -> Result<Told, ExposureError> {
         let inner = &self.inner;
         let mut judged = Vec::new();
-        if one.folder.is_some() || !one.files.is_empty() {
-            judged.push(permissions::look(one.folder.as_deref(), &one.files));
-        }
+        judged.extend(permissions::look(one));
         if !one.addresses.is_empty() {
             judged.extend(self.ask_all(one, writes).await?);
         }
@@ -197,86 +184,9 @@ impl Watch {
         })
     }
 
-    /// Every question through every address of a bucket.
-    async fn ask_all(&self, one: &Watched, writes: bool) -> Result<Vec<Judged>, ExposureError> {
-        let inner = &self.inner;
-        let from = ObjectId::random();
-        let mut known = inner.catalog.some_objects(one.bucket, from, OBJECTS).await?;
-        if known.is_empty() {
-            let first = ObjectId::from_bytes([0; 16]);
-            known = inner.catalog.some_objects(one.bucket, first, OBJECTS).await?;
-        }
-        let canaries = inner.catalog.canaries().await?;
-        let canary = canaries.iter().find(|canary| canary.bucket == one.bucket);
-        let canary = canary.map(|canary| canary.object).or_else(|| known.first().copied());
-        let write = writes.then(ObjectId::random);
-        let path = |id| object_path(one.bucket, id);
-        let mut questions = Questions {
-            canary: canary.map(path),
-            objects: known
-                .iter()
-                .copied()
-                .filter(|id| Some(*id) != canary)
-                .map(path)
-                .collect(),
-            missing: path(ObjectId::random()),
-            write: write.map(path),
-        };
-        if let Some(name) = write {
-            let mut tx = inner.catalog.begin().await?;
-            tx.note_probe_write(name, one.bucket, inner.clock.now_ms()).await?;
-            tx.commit().await?;
-        }
-        let (mut judged, mut may_lie_there) = (Vec::new(), false);
-        for address in &one.addresses {
-            let asked = inner.stranger.ask(address, &questions).await;
-            may_lie_there |= asked.iter().any(may_have_written);
-            judged.push(judge(address.form, &asked));
-            if may_lie_there {
-                // One is enough.
-                questions.write = None;
-            }
-        }
-        if canary.is_none() {
-            judged.push(Judged {
-                unclear: vec!["there is no object to ask for yet: run `dashvault serve` once".to_owned()],
-                ..Judged::default()
-            });
-        }
-        if let Some(name) = write {
-            self.after_write(one.bucket, name, may_lie_there).await?;
-        }
-        Ok(judged)
-    }
-
-    async fn after_write(&self, bucket: Bucket, name: ObjectId, may_lie_there: bool) -> Result<(), ExposureError> {
-        let inner = &self.inner;
-        if may_lie_there {
-            return self.remove_write(bucket, name).await;
-        }
-        let mut tx = inner.catalog.begin().await?;
-        tx.forget_probe_write(name).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Removes what a stranger could write; where there is no vault, the next watch that has one does.
-    async fn remove_write(&self, bucket: Bucket, name: ObjectId) -> Result<(), ExposureError> {
-        let inner = &self.inner;
-        let Some(vault) = &inner.vault else { return Ok(()) };
-        vault.remove_probe_write(bucket, name).await?;
-        let mut tx = inner.catalog.begin().await?;
-        tx.probe_write_removed(name, inner.clock.now_ms()).await?;
-        Ok(tx.commit().await?)
-    }
-
-    async fn take_back(&self) -> Result<(), ExposureError> {
-        let before = self.inner.clock.now_ms() - WRITE_LASTS_MS;
-        for left in self.inner.catalog.probe_writes_left(TAKEN_BACK).await? {
-            if left.at < before {
-                self.remove_write(left.bucket, left.name).await?;
-            }
-        }
-        Ok(())
+    /// When the questions of a round end that begins now.
+    fn deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + (self.inner.config.patience * 4).min(MOST_ASKING)
     }
 
     fn is_time_to_write(&self) -> bool {
@@ -331,15 +241,6 @@ impl Watch {
         }
         Ok(())
     }
-}
-
-/// Whether a write has landed, or may have.
-fn may_have_written(asked: &Asked) -> bool {
-    asked.probe == Probe::Write
-        && match asked.answer {
-            Answer::Http { status, .. } => !(400..500).contains(&status),
-            Answer::None(_) => true,
-        }
 }
 
 /// Give or take a tenth, so that nobody can lay their time between two rounds.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::super::cli::{DataArgs, LogFormat, LogLevel, WatchArgs};
 use super::{ConfigError, DATA, File, REGION, S3File, Variables};
+use crate::exposure::judge::Form;
 use crate::exposure::{self, Watched, address};
 use crate::model::Bucket;
 use crate::{catalog, store};
@@ -27,6 +28,7 @@ const MOST_ADDRESSES: usize = 16;
 pub(super) struct WatchFile {
     interval_secs: Option<u64>,
     addresses: Option<Vec<String>>,
+    proxy: Option<String>,
     probe_writes: Option<bool>,
     name: Option<String>,
 }
@@ -80,18 +82,13 @@ pub(super) fn compose(
         });
     }
     let mut watched = buckets(file.s3.as_ref(), folder, variables);
-    let mut files = vec![
-        data.keyring
-            .clone()
-            .or(file.keyring.clone())
-            .unwrap_or_else(|| folder.join("keyring")),
-    ];
-    if let catalog::Config::Sqlite { dir } = catalog {
-        files.push(dir.join("vault.db"));
-    }
     // What opens the wraps belongs to what holds them.
     if let Some(keyplane) = watched.iter_mut().find(|one| one.bucket == Bucket::KeyPlane) {
-        keyplane.files = files;
+        let keyring = data.keyring.clone().or(file.keyring.clone());
+        keyplane.keyring = Some(keyring.unwrap_or_else(|| folder.join("keyring")));
+        if let catalog::Config::Sqlite { dir } = catalog {
+            keyplane.files = vec![dir.join("vault.db")];
+        }
     }
     let named = match args.watch_address.is_empty() {
         true => in_file.addresses.clone().unwrap_or_default(),
@@ -112,9 +109,14 @@ pub(super) fn compose(
             .addresses
             .push(address::configured(base));
     }
+    let proxy = args.watch_proxy.clone().or(in_file.proxy.clone());
+    if let Some(proxy) = &proxy {
+        may_be_asked_by_proxy(proxy, &watched)?;
+    }
     Ok(exposure::Config {
         watched,
         interval,
+        proxy,
         patience: PATIENCE,
         tries_writes: args.probe_writes.or(in_file.probe_writes).unwrap_or(true),
         watcher: args
@@ -123,6 +125,18 @@ pub(super) fn compose(
             .or(in_file.name.clone())
             .unwrap_or_else(|| name.to_owned()),
     })
+}
+
+/// An S3 service says in its own words that it refuses, and a name that is asked over TLS is asked itself. What else is
+/// refused could have been refused by the proxy, which proves nothing.
+fn may_be_asked_by_proxy(proxy: &str, watched: &[Watched]) -> Result<(), ConfigError> {
+    let is_http = proxy.starts_with("http://") || proxy.starts_with("https://");
+    let mut addresses = watched.iter().flat_map(|one| &one.addresses);
+    let is_provable = addresses.all(|a| a.form != Form::Configured || a.base.starts_with("https://"));
+    match is_http && !proxy.contains('@') && is_provable {
+        true => Ok(()),
+        false => Err(ConfigError::WatchProxy),
+    }
 }
 
 fn buckets(file: Option<&S3File>, folder: &Path, variables: Variables<'_>) -> Vec<Watched> {
@@ -150,6 +164,7 @@ fn buckets(file: Option<&S3File>, folder: &Path, variables: Variables<'_>) -> Ve
             .unwrap_or_default(),
         folder: (!is_s3).then(|| store::folder_of(folder, bucket)),
         files: Vec::new(),
+        keyring: None,
     });
     watched.collect()
 }
