@@ -106,3 +106,39 @@ pub(super) fn upload(
     });
     stream::poll_fn(move |context| out.poll_recv(context))
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest as _;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// Reads a body of which a byte comes every ten seconds; how long that took, and what came of it.
+    async fn dripped(bytes: &'static [u8]) -> (Duration, Result<serde_json::Value, Problem>) {
+        let drips = stream::iter(bytes).then(async |byte| {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Ok(Bytes::copy_from_slice(&[*byte]))
+        });
+        let drips: std::pin::Pin<Box<dyn Stream<Item = _>>> = Box::pin(drips);
+        let request = TestRequest::default()
+            .insert_header((header::CONTENT_TYPE, "application/json"))
+            .to_http_request();
+        let mut payload = actix_web::dev::Payload::Stream { payload: drips };
+        let payload = Payload::from_request(&request, &mut payload).await.expect("a payload");
+        let began = tokio::time::Instant::now();
+        let read = json(&request, payload).await;
+        (began.elapsed(), read)
+    }
+
+    #[actix_web::test]
+    async fn a_json_body_that_drips_is_waited_for_a_minute_in_all() {
+        tokio::time::pause();
+        let (took, read) = dripped(br#"{"a":1}  "#).await;
+        assert_eq!(took.as_secs(), JSON_WHOLE.as_secs());
+        assert!(read.is_err(), "a body that took longer than its minute");
+        let (took, read) = dripped(br"[12]").await;
+        assert_eq!(took.as_secs(), 40);
+        assert!(read.is_ok(), "a slow body within its minute");
+    }
+}
