@@ -10,7 +10,7 @@ const run = promisify(execFile);
 const READY_LIMIT_MS = 60_000;
 const COMMAND_LIMIT_MS = 60_000;
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
@@ -31,15 +31,17 @@ export async function program(variable, otherwise) {
 }
 
 export class Vault {
-  static async start() {
+  /** On its own address, or behind the public one that is given. */
+  static async start(publicUrl) {
     const vault = new Vault();
     vault.bin = await program("DASHVAULT_BIN", new URL("../../bin/dashvault", import.meta.url).pathname);
     vault.dir = await mkdtemp(join(tmpdir(), "dashvault-browser-"));
     vault.data = join(vault.dir, "data");
     const [port, admin] = [await freePort(), await freePort()];
     vault.url = `http://127.0.0.1:${port}`;
+    vault.port = port;
     const log = await open(join(vault.dir, "serve.log"), "w");
-    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", vault.url], {
+    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", publicUrl ?? vault.url], {
       cwd: vault.dir,
       stdio: ["ignore", log.fd, log.fd],
     });

@@ -1,0 +1,126 @@
+// tus-js-client and Uppy, in a browser, over links that cut, reset, stall and slow every connection: each clip arrives whole.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, before, test } from "node:test";
+import { createInterface } from "node:readline";
+import { program, freePort, Vault } from "./vault.js";
+import { launch } from "./watch.js";
+
+const CLIP_BYTES = 15_000_000;
+const CUT_EVERY = 5_000_000;
+// Of the clip, headers and questions included. When a connection dies that it had used before, Chromium itself sends the
+// request once more, from an offset that has gone by: it is refused, but what it sent until it reads that was for nothing.
+// Over these links that is what one more connection carries, for each that died. A client that is asked takes up where the
+// service is: see tests/outside/bad_link_test.py.
+const AT_MOST = 1.03;
+const REPEATED = 1;
+const SETTLE_MS = 120_000;
+// As in tests/outside/bad_link_test.py.
+const LINKS = {
+  "cut by FIN": [`cut=${CUT_EVERY}`, "rate=12000000"],
+  "cut by RST": [`reset=${CUT_EVERY}`, "rate=12000000"],
+  stalling: [`stall=${CUT_EVERY * 2}`],
+  slow: ["rate=8000000"],
+};
+const CLIENTS = {
+  "tus-js-client": {
+    script: new URL("node_modules/tus-js-client/dist/tus.min.js", import.meta.url).pathname,
+    upload: ({ file, endpoint, headers }) =>
+      new Promise((resolve, reject) => {
+        const upload = new window.tus.Upload(file, {
+          endpoint,
+          headers,
+          retryDelays: Array(20).fill(200),
+          onError: reject,
+          onSuccess: () => resolve(upload.url),
+        });
+        upload.start();
+      }),
+  },
+  Uppy: {
+    script: new URL("node_modules/uppy/dist/uppy.min.js", import.meta.url).pathname,
+    upload: async ({ file, endpoint, headers }) => {
+      const uppy = new window.Uppy.Uppy();
+      uppy.use(window.Uppy.Tus, { endpoint, headers, retryDelays: Array(20).fill(200) });
+      uppy.addFile({ name: file.name, data: file });
+      const { successful, failed } = await uppy.upload();
+      if (failed.length) throw new Error(failed[0].error);
+      return successful[0].uploadURL;
+    },
+  },
+};
+
+/** A link of its own, by the program of tests/outside; `carried` ends it and says how many bytes went to the server. */
+async function link(port, target, rules) {
+  const python = await program("DASHVAULT_PYTHON", "/usr/bin/python3");
+  const file = new URL("../outside/link.py", import.meta.url).pathname;
+  const child = spawn(python, ["-B", file, String(port), String(target), ...rules], { stdio: ["ignore", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, "listening");
+  return {
+    carried: async () => {
+      child.kill("SIGTERM");
+      return Number((await lines.next()).value);
+    },
+    close: () => child.kill("SIGKILL"),
+  };
+}
+
+let vault, browser, owner, port;
+
+before(async () => {
+  // The address that answers name is the link's: nobody gets round it.
+  port = await freePort();
+  vault = await Vault.start(`http://127.0.0.1:${port}`);
+  browser = await launch();
+  owner = await vault.owner("driver@example.org");
+});
+after(async () => {
+  await browser?.close();
+  await vault?.stop();
+});
+
+async function settled(clip) {
+  const headers = { Authorization: `Bearer ${owner.token}` };
+  for (const until = Date.now() + SETTLE_MS; ; ) {
+    const told = await (await fetch(`${vault.url}/v1/clips/${clip}`, { headers })).json();
+    if (["ready", "failed"].includes(told.state)) return told;
+    assert.ok(Date.now() < until, `never settled: ${JSON.stringify(told)}`);
+    await new Promise((r) => setTimeout(r, 200));
+  }
+}
+
+for (const [client, { script, upload }] of Object.entries(CLIENTS)) {
+  for (const [name, rules] of Object.entries(LINKS)) {
+    test(`${client} over a link that is ${name}`, async () => {
+      const bad = await link(port, vault.port, rules);
+      // Our pages run no script of anybody else; here somebody else's is what is tried.
+      const page = await browser.newPage({ bypassCSP: true });
+      try {
+        await page.goto(`http://127.0.0.1:${port}/`);
+        await page.addScriptTag({ path: script });
+        const { location, bytes } = await page.evaluate(
+          async ({ source, size, endpoint, headers }) => {
+            const plain = new Uint8Array(size);
+            for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(plain.subarray(at, at + 65_536));
+            const file = new File([plain], "clip.mp4", { type: "video/mp4" });
+            const location = await eval(`(${source})`)({ file, endpoint, headers });
+            const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", plain));
+            return { location, bytes: [...digest] };
+          },
+          { source: upload.toString(), size: CLIP_BYTES, endpoint: `http://127.0.0.1:${port}/v1/uploads`, headers: { Authorization: `Bearer ${owner.token}` } },
+        );
+        assert.ok(location.startsWith(`http://127.0.0.1:${port}/v1/uploads/`), location);
+        const clip = await settled(location.split("/").at(-1));
+        // It is no video; what matters here is that every byte is there.
+        assert.equal(clip.sha256, Buffer.from(bytes).toString("hex"));
+        const ratio = (await bad.carried()) / CLIP_BYTES;
+        console.log(`${client}, ${name}: ${ratio.toFixed(4)} of the clip's bytes sent`);
+        assert.ok(ratio <= AT_MOST + (name === "slow" ? 0 : REPEATED), `${ratio}`);
+      } finally {
+        await page.close();
+        bad.close();
+      }
+    });
+  }
+}
