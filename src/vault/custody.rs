@@ -209,6 +209,9 @@ pub(super) fn from_kek(error: KekError) -> VaultError {
             switched_off(&provider)
         }
         KekError::Provider(provider @ ProviderError::NoSuchKey { .. }) => lacking(&provider),
+        KekError::Provider(provider @ ProviderError::NotChanged(_)) => VaultError::Keyring {
+            reason: provider.to_string(),
+        },
         KekError::TooLong => VaultError::OverLimit {
             limit_bytes: u64::from(u16::MAX),
         },

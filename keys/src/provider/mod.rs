@@ -26,7 +26,7 @@ pub use keyring_error::KeyringError;
 #[cfg(feature = "aws-kms")]
 pub use kms::{Authorization, CredentialSource, Credentials, Kms, KmsConfig, KmsError, PENDING_DAYS, PROVIDER_AWS_KMS};
 #[cfg(feature = "pkcs11")]
-pub use pkcs11::{PROVIDER_PKCS11, Pkcs11, Pkcs11Config, Pkcs11Error};
+pub use pkcs11::{MAX_WRAPS_A_KEY, PROVIDER_PKCS11, Pkcs11, Pkcs11Config, Pkcs11Error};
 pub use secret_source::{SecretError, SecretSource};
 pub use stretch::MIN_PASSPHRASE_CHARS;
 

@@ -3,17 +3,19 @@
 
 #![cfg(feature = "pkcs11")]
 
+#[path = "../contract/mod.rs"]
+mod contract;
 mod soft;
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
-use cryptoki::session::UserType;
-use cryptoki::types::AuthPin;
+use cryptoki::object::{Attribute, AttributeType};
 use dashvault_keys::provider::{
-    MAX_WRAPPED_BYTES, Pkcs11, Pkcs11Config, Pkcs11Error, ProviderConfig, ProviderError, RootKey, create, open,
+    KeyCondition, Pkcs11, Pkcs11Config, Pkcs11Error, ProviderConfig, ProviderError, RootKey, create, open,
 };
 
+use dashvault_test_support::rounds;
 use dashvault_test_support::softhsm::PIN;
 use soft::Soft;
 
@@ -23,35 +25,7 @@ const AWAY: Duration = Duration::from_secs(5);
 #[test]
 fn a_wrap_comes_off_with_the_same_place_alone() {
     Soft::run("a_wrap_comes_off_with_the_same_place_alone", |soft| {
-        let made = Pkcs11::create(&soft.config("vault")).expect("a key");
-        let wrap = made.wrap(b"a kek", b"place").expect("it wraps");
-        let opened = Pkcs11::open(&soft.config("vault")).expect("it is there");
-        assert_eq!(**opened.unwrap(&wrap, b"place").expect("it unwraps"), *b"a kek");
-        assert_eq!(opened.unwrap(&wrap, b"other").err(), Some(ProviderError::Refused));
-        for at in 0..wrap.blob.len() {
-            let mut changed = wrap.clone();
-            changed.blob[at] ^= 1;
-            assert_eq!(
-                opened.unwrap(&changed, b"place").err(),
-                Some(ProviderError::Refused),
-                "byte {at}"
-            );
-            changed.blob.truncate(at);
-            assert_eq!(
-                opened.unwrap(&changed, b"place").err(),
-                Some(ProviderError::Refused),
-                "{at} bytes"
-            );
-        }
-        let long = vec![0; MAX_WRAPPED_BYTES + 1];
-        assert_eq!(opened.wrap(&long, b"").err(), Some(ProviderError::Refused));
-        let most = opened.wrap(&long[1..], b"").expect("as long as may be");
-        assert_eq!(opened.unwrap(&most, b"").expect("it unwraps").len(), MAX_WRAPPED_BYTES);
-        assert_ne!(
-            made.wrap(b"a kek", b"place").expect("it wraps").blob,
-            wrap.blob,
-            "nonces are random"
-        );
+        contract::a_wrap_comes_off_with_the_same_place_alone(&soft.create(), &soft.open());
     });
 }
 
@@ -59,51 +33,62 @@ fn a_wrap_comes_off_with_the_same_place_alone() {
 fn what_another_service_adds_or_destroys_counts_from_the_next_call() {
     Soft::run(
         "what_another_service_adds_or_destroys_counts_from_the_next_call",
-        |soft| {
-            let one = Pkcs11::create(&soft.config("vault")).expect("a key");
-            let other = Pkcs11::open(&soft.config("vault")).expect("it is there");
-            let first = one.wrap(b"kek", b"place").expect("it wraps");
-            assert_eq!(other.add_version().expect("a key"), 2);
-            let second = one.wrap(b"kek", b"place").expect("it wraps");
-            assert_ne!(second.reference, first.reference);
-            assert_eq!(other.add_epoch().expect("a key"), 2);
-            assert_eq!(one.epoch().expect("an epoch"), 2);
-            let third = one.wrap(b"kek", b"place").expect("it wraps");
-            assert_eq!((third.epoch, one.state().expect("a state").epochs), (2, vec![1, 2]));
-            for wrap in [&first, &second, &third] {
-                assert_eq!(**other.unwrap(wrap, b"place").expect("it unwraps"), *b"kek");
-            }
-            assert!(
-                matches!(other.destroy_epoch(2), Err(ProviderError::NotChanged(_))),
-                "it wraps"
-            );
-            other.destroy_epoch(1).expect("it is destroyed");
-            other.destroy_epoch(1).expect("done is done");
-            for wrap in [&first, &second] {
-                let gone = one.unwrap(wrap, b"place").err();
-                assert!(
-                    matches!(gone, Some(ProviderError::NoSuchKey { epoch: 1, .. })),
-                    "{gone:?}"
-                );
-            }
-            assert_eq!(**one.unwrap(&third, b"place").expect("it unwraps"), *b"kek");
-            assert_eq!(one.state().expect("a state").keys.len(), 1);
-        },
+        |soft| contract::what_another_process_changes_counts_from_the_next_call(&soft.create(), &soft.open()),
     );
+}
+
+#[test]
+fn a_key_that_is_switched_off_is_refused_and_on_again_goes_on() {
+    Soft::run("a_key_that_is_switched_off_is_refused_and_on_again_goes_on", |soft| {
+        let root = soft.create();
+        let wrap = root.wrap(b"kek", b"place").expect("it wraps");
+        let condition = || root.state().expect("a state").keys[0].condition;
+        // Switched off after it was used, and before this opening ever saw it.
+        for root in [&root, &soft.open()] {
+            for (what, off, on) in [
+                (
+                    "both",
+                    vec![Attribute::Encrypt(false), Attribute::Decrypt(false)],
+                    vec![Attribute::Encrypt(true), Attribute::Decrypt(true)],
+                ),
+                (
+                    "decrypt",
+                    vec![Attribute::Decrypt(false)],
+                    vec![Attribute::Decrypt(true)],
+                ),
+            ] {
+                soft.change_keys(&off);
+                for _ in 0..2 {
+                    let refused = root.unwrap(&wrap, b"place").err();
+                    assert!(
+                        matches!(refused, Some(ProviderError::Disabled { .. })),
+                        "{what} off: {refused:?}"
+                    );
+                }
+                assert_eq!(condition(), KeyCondition::Disabled, "{what} off");
+                let refused = root.wrap(b"kek", b"place").err();
+                assert!(
+                    matches!(refused, Some(ProviderError::Disabled { .. })),
+                    "{what} off: {refused:?}"
+                );
+                soft.change_keys(&on);
+                assert_eq!(**root.unwrap(&wrap, b"place").expect("it is on again"), *b"kek");
+                root.wrap(b"kek", b"place").expect("it is on again");
+                assert_eq!(condition(), KeyCondition::Enabled);
+            }
+        }
+        // Nothing used it meanwhile: the state is read and not remembered.
+        assert_eq!(condition(), KeyCondition::Enabled);
+        soft.change_keys(&[Attribute::Encrypt(false)]);
+        assert_eq!(condition(), KeyCondition::Disabled);
+    });
 }
 
 #[test]
 fn a_key_never_leaves_the_token() {
     Soft::run("a_key_never_leaves_the_token", |soft| {
-        Pkcs11::create(&soft.config("vault")).expect("a key");
-        let (library, slot) = soft.library();
-        let session = library.open_ro_session(slot).expect("a session");
-        let _ = session.login(UserType::User, Some(&AuthPin::new(PIN.into())));
-        let keys = session.find_objects(&[
-            Attribute::Class(ObjectClass::SECRET_KEY),
-            Attribute::KeyType(KeyType::AES),
-        ]);
-        let keys = keys.expect("objects");
+        soft.create();
+        let (session, keys) = soft.keys();
         let [key] = keys.as_slice() else { panic!("one key") };
         let shown = session
             .get_attributes(*key, &[AttributeType::Value])
@@ -128,7 +113,7 @@ fn a_key_never_leaves_the_token() {
 #[test]
 fn vaults_on_one_token_do_not_see_each_others_keys() {
     Soft::run("vaults_on_one_token_do_not_see_each_others_keys", |soft| {
-        let one = Pkcs11::create(&soft.config("vault")).expect("a key");
+        let one = soft.create();
         let missing = Pkcs11::open(&soft.config("vault-b")).err();
         assert!(matches!(missing, Some(Pkcs11Error::NoKey { .. })), "{missing:?}");
         let other = Pkcs11::create(&soft.config("vault-b")).expect("a key");
@@ -154,7 +139,7 @@ fn vaults_on_one_token_do_not_see_each_others_keys() {
 #[test]
 fn what_is_wrong_with_library_token_or_pin_is_told_apart() {
     Soft::run("what_is_wrong_with_library_token_or_pin_is_told_apart", |soft| {
-        Pkcs11::create(&soft.config("vault")).expect("a key");
+        soft.create();
         let wrong = Pkcs11Config {
             module: soft.path().join("no-library.so"),
             ..soft.config("vault")
@@ -169,23 +154,45 @@ fn what_is_wrong_with_library_token_or_pin_is_told_apart() {
 }
 
 #[test]
-fn a_wrong_pin_is_tried_once_and_told() {
-    Soft::run("a_wrong_pin_is_tried_once_and_told", |soft| {
-        let wrong = Pkcs11Config {
-            pin: Soft::pin("99999999"),
-            ..soft.config("vault")
-        };
-        let refused = Pkcs11::open(&wrong).err();
-        assert!(matches!(refused, Some(Pkcs11Error::WrongPin { .. })), "{refused:?}");
-        let said = refused.expect("an error").to_string();
-        assert!(!said.contains("99999999") && said.contains("start again"), "{said}");
-    });
+fn a_wrong_pin_is_tried_once_by_a_process_however_often_and_by_whom_the_token_is_opened() {
+    Soft::run(
+        "a_wrong_pin_is_tried_once_by_a_process_however_often_and_by_whom_the_token_is_opened",
+        |soft| {
+            let wrong = Pkcs11Config {
+                module: soft.spied_module(),
+                pin: Soft::pin("99999999"),
+                ..soft.config("vault")
+            };
+            let refused = || {
+                let refused = Pkcs11::open(&wrong).err();
+                assert!(matches!(refused, Some(Pkcs11Error::WrongPin { .. })), "{refused:?}");
+                refused.expect("an error").to_string()
+            };
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(refused);
+                }
+            });
+            let said = refused();
+            assert!(!said.contains("99999999") && said.contains("start again"), "{said}");
+            let right = Pkcs11Config {
+                pin: Soft::pin(PIN),
+                ..wrong.clone()
+            };
+            let again = Pkcs11::open(&right).err();
+            assert!(
+                matches!(again, Some(Pkcs11Error::WrongPin { .. })),
+                "nobody tries it again: {again:?}"
+            );
+            assert_eq!(soft.calls("C_Login"), 1);
+        },
+    );
 }
 
 #[test]
 fn a_token_that_is_pulled_is_unavailable_and_back_again_goes_on() {
     Soft::run("a_token_that_is_pulled_is_unavailable_and_back_again_goes_on", |soft| {
-        let root = Pkcs11::create(&soft.config("vault")).expect("a key");
+        let root = soft.create();
         let wrap = root.wrap(b"kek", b"place").expect("it wraps");
         soft.pull();
         let began = Instant::now();
@@ -200,9 +207,76 @@ fn a_token_that_is_pulled_is_unavailable_and_back_again_goes_on() {
 }
 
 #[test]
+fn a_token_that_is_pulled_while_many_threads_use_it_gives_no_false_answer() {
+    Soft::run(
+        "a_token_that_is_pulled_while_many_threads_use_it_gives_no_false_answer",
+        |soft| {
+            let root = soft.create();
+            let wrap = root.wrap(b"kek", b"place").expect("it wraps");
+            let (over, passed, good) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
+            let judge = |answer: Result<(), ProviderError>| match answer {
+                Ok(()) => good.fetch_add(1, Ordering::Relaxed),
+                Err(error) if error.is_passing() => passed.fetch_add(1, Ordering::Relaxed),
+                Err(error) => panic!("a token that is away is no other failure: {error:?}"),
+            };
+            std::thread::scope(|scope| {
+                for thread in 0..6_u8 {
+                    let (root, wrap, over, judge) = (&root, &wrap, &over, &judge);
+                    scope.spawn(move || {
+                        while !over.load(Ordering::Relaxed) {
+                            judge(root.wrap(&[thread; 32], b"mine").map(drop));
+                            judge(root.unwrap(wrap, b"place").map(|key| assert_eq!(**key, *b"kek")));
+                        }
+                    });
+                }
+                for _ in 0..rounds("times a token is pulled under use", 3, 30) {
+                    std::thread::sleep(Duration::from_millis(150));
+                    soft.pull();
+                    std::thread::sleep(Duration::from_millis(900));
+                    soft.put_back();
+                }
+                std::thread::sleep(Duration::from_millis(150));
+                over.store(true, Ordering::Relaxed);
+            });
+            assert!(passed.into_inner() > 0, "it was pulled while it was used");
+            assert!(good.into_inner() > 100, "it was used");
+            assert_eq!(**root.unwrap(&wrap, b"place").expect("it is back"), *b"kek");
+            root.wrap(b"kek", b"place").expect("it is back");
+        },
+    );
+}
+
+#[test]
+fn a_token_that_is_not_there_when_it_is_opened_is_unavailable_and_another_label_is_none() {
+    Soft::run(
+        "a_token_that_is_not_there_when_it_is_opened_is_unavailable_and_another_label_is_none",
+        |soft| {
+            drop(soft.create());
+            soft.pull();
+            // Whatever the library found when it began.
+            let away = open(&ProviderConfig::Pkcs11(soft.config("vault")))
+                .err()
+                .expect("an error");
+            assert!(away.is_passing() && !away.is_missing(), "{away:?}");
+            soft.put_back();
+            soft.open().wrap(b"kek", b"place").expect("it is back");
+            let other = Pkcs11Config {
+                token: "another".to_owned(),
+                ..soft.config("vault")
+            };
+            let none = open(&ProviderConfig::Pkcs11(other)).err().expect("an error");
+            assert!(
+                !none.is_passing() && none.to_string().contains("--pkcs11-token"),
+                "{none}"
+            );
+        },
+    );
+}
+
+#[test]
 fn many_threads_share_eight_sessions() {
     Soft::run("many_threads_share_eight_sessions", |soft| {
-        let root = Pkcs11::create(&soft.config("vault")).expect("a key");
+        let root = soft.create();
         std::thread::scope(|scope| {
             for thread in 0..24_u8 {
                 let root = &root;

@@ -4,10 +4,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11 as Library};
-use cryptoki::slot::Slot;
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::types::AuthPin;
 use dashvault_keys::Zeroizing;
-use dashvault_keys::provider::{Pkcs11Config, SecretSource};
+use dashvault_keys::provider::{Pkcs11, Pkcs11Config, SecretSource};
 use dashvault_test_support::softhsm::{LABEL, PIN, SoftHsm, module};
+
+/// Where Debian's package puts it, by machine, and others.
+const SPIES: [&str; 4] = [
+    "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so",
+    "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so",
+    "/usr/lib64/pkcs11-spy.so",
+    "/usr/lib/pkcs11-spy.so",
+];
+/// What the spy wrote, beside the token.
+const SPIED: &str = "calls";
 
 pub struct Soft {
     dir: PathBuf,
@@ -27,6 +39,8 @@ impl Soft {
             .args(["--exact", name, "--nocapture"])
             .env("SOFTHSM2_CONF", token.configuration())
             .env("SOFT_TEST", "1")
+            .env("PKCS11SPY", module())
+            .env("PKCS11SPY_OUTPUT", token.configuration().with_file_name(SPIED))
             .output()
             .expect("this program");
         let said = String::from_utf8_lossy(&ran.stdout);
@@ -54,12 +68,51 @@ impl Soft {
         SecretSource::given(Zeroizing::new(pin.to_owned()))
     }
 
-    /// The library that the provider has begun already, and the token's slot.
-    pub fn library(&self) -> (Library, Slot) {
+    /// The first opening of the vault's keys.
+    pub fn create(&self) -> Pkcs11 {
+        Pkcs11::create(&self.config("vault")).expect("a key")
+    }
+
+    /// A later one.
+    pub fn open(&self) -> Pkcs11 {
+        Pkcs11::open(&self.config("vault")).expect("it is there")
+    }
+
+    /// SoftHSM through OpenSC's spy, which writes down every call.
+    pub fn spied_module(&self) -> PathBuf {
+        let found = SPIES.into_iter().map(PathBuf::from).find(|place| place.exists());
+        found.expect("OpenSC's spy is installed: `.ci/install test` brings it")
+    }
+
+    /// How often a function was called through the spy.
+    pub fn calls(&self, function: &str) -> usize {
+        let told = std::fs::read_to_string(self.dir.join(SPIED)).expect("what the spy wrote");
+        let begins = |line: &&str| line.split_once(": ").is_some_and(|(_, name)| name == function);
+        told.lines().filter(begins).count()
+    }
+
+    /// The vault's keys, by a session of the test's own beside the provider's.
+    pub fn keys(&self) -> (Session, Vec<ObjectHandle>) {
         let library = Library::new(module()).expect("SoftHSM");
         let _ = library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
         let slots = library.get_slots_with_initialized_token().expect("slots");
-        (library, *slots.first().expect("a token"))
+        let session = library.open_rw_session(*slots.first().expect("a token"));
+        let session = session.expect("a session");
+        let _ = session.login(UserType::User, Some(&AuthPin::new(PIN.into())));
+        let keys = session.find_objects(&[
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::KeyType(KeyType::AES),
+        ]);
+        let keys = keys.expect("objects");
+        (session, keys)
+    }
+
+    /// Changes what the keys may be used for, as an administrator of the token does.
+    pub fn change_keys(&self, to: &[Attribute]) {
+        let (session, keys) = self.keys();
+        for key in keys {
+            session.update_attributes(key, to).expect("they change");
+        }
     }
 
     /// Takes the token out of its slot.

@@ -2,18 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 
-use super::error::Pkcs11Error;
+use super::error::{Meaning, Pkcs11Error, meaning};
+use super::token::lock;
+use crate::provider::ProviderError;
 
 /// A library that is begun. It stays so to the process's end: its ending would end the sessions of others.
 pub(super) struct Library {
     context: Pkcs11,
     /// Read by every call, so that nothing runs while it is begun anew.
     calls: RwLock<()>,
+    /// Why tokens refused the PIN, by their labels, as long as the process lives.
+    refusals: Mutex<HashMap<String, String>>,
 }
 
 impl Library {
@@ -23,16 +27,20 @@ impl Library {
             module: module.to_owned(),
             reason: error.to_string(),
         };
-        let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = lock(&BEGUN);
         let begun = begun.get_or_insert_default();
         if let Some(library) = begun.get(module) {
             return Ok(library.clone());
         }
         let context = Pkcs11::new(module).map_err(failed)?;
-        begin(&context).map_err(failed)?;
+        begin(&context).map_err(|error| match meaning(&error) {
+            Meaning::Away => ProviderError::Unavailable(error.to_string()).into(),
+            _ => failed(error),
+        })?;
         let library = Arc::new(Self {
             context,
             calls: RwLock::default(),
+            refusals: Mutex::default(),
         });
         begun.insert(module.to_owned(), library.clone());
         Ok(library)
@@ -42,6 +50,12 @@ impl Library {
     pub fn calls(&self) -> (&Pkcs11, RwLockReadGuard<'_, ()>) {
         let calls = self.calls.read().unwrap_or_else(PoisonError::into_inner);
         (&self.context, calls)
+    }
+
+    /// The tokens that refused the PIN. Held while one is tried, and a token that is in here is not tried again by anybody in
+    /// this process: tokens lock after a few wrong PINs.
+    pub fn refusals(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        lock(&self.refusals)
     }
 
     /// Ends it and begins it anew, once no call runs: some libraries look for tokens only then. Every session of this process

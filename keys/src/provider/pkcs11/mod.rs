@@ -3,6 +3,7 @@
 //! A key's label says its epoch and version (`PREFIX/e1/v1`), its `CKA_ID` is the random reference that wraps name. The token is
 //! asked for its keys at each use, so that what another service added or destroyed counts from the next call on.
 
+mod bound;
 mod error;
 mod library;
 mod token;
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+pub use bound::MAX_WRAPS_A_KEY;
+use bound::Wraps;
 pub use error::Pkcs11Error;
 use token::{Found, Token};
 
@@ -26,9 +29,6 @@ const TAG_BYTES: usize = 16;
 const HEAD_BYTES: usize = 1 + NONCE_BYTES;
 
 /// Which token has the root keys.
-///
-/// Nonces are random: NIST SP 800-38D, 8.3, allows 2^32 of them under one key. A wrap is made for each new owner and for each
-/// key that is wrapped anew: two thousand rotations of 2.15 million owners stay below, and each rotation is a new key.
 #[derive(Debug, Clone)]
 pub struct Pkcs11Config {
     /// The vendor's library.
@@ -44,6 +44,16 @@ pub struct Pkcs11Config {
 /// Root keys on a token.
 pub struct Pkcs11 {
     token: Token,
+    wraps: Wraps,
+}
+
+impl From<Token> for Pkcs11 {
+    fn from(token: Token) -> Self {
+        Self {
+            token,
+            wraps: Wraps::default(),
+        }
+    }
 }
 
 impl Pkcs11 {
@@ -53,9 +63,7 @@ impl Pkcs11 {
     /// [`Pkcs11Error::NoKey`] on a token without keys of this vault, and one of its own for a library, token or PIN that is
     /// wrong.
     pub fn open(config: &Pkcs11Config) -> Result<Self, Pkcs11Error> {
-        let opened = Self {
-            token: Token::open(config)?,
-        };
+        let opened = Self::from(Token::open(config)?);
         if opened.token.keys()?.is_empty() {
             return Err(Pkcs11Error::NoKey {
                 token: config.token.clone(),
@@ -78,12 +86,15 @@ impl Pkcs11 {
             });
         }
         token.make(1, 1, random())?;
-        Ok(Self { token })
+        Ok(token.into())
     }
 
     /// Every key of this vault, the oldest first; never empty.
     fn keys(&self) -> Result<Vec<Found>, ProviderError> {
-        let keys = self.token.keys()?;
+        self.never_none(self.token.keys()?)
+    }
+
+    fn never_none(&self, keys: Vec<Found>) -> Result<Vec<Found>, ProviderError> {
         if keys.is_empty() {
             return Err(ProviderError::NoSuchKey {
                 reference: self.token.place(),
@@ -104,6 +115,7 @@ impl RootKey for Pkcs11 {
             return Err(ProviderError::Refused);
         }
         let key = self.newest()?;
+        self.wraps.one_more(&key.id)?;
         let nonce: [u8; NONCE_BYTES] = random();
         let mut blob = vec![BLOB_VERSION];
         blob.extend_from_slice(&nonce);
@@ -135,7 +147,7 @@ impl RootKey for Pkcs11 {
     }
 
     fn state(&self) -> Result<RootState, ProviderError> {
-        let keys = self.keys()?;
+        let keys = self.never_none(self.token.keys_anew()?)?;
         let newest = keys.last().expect("there is one");
         let mut epochs: Vec<u32> = keys.iter().map(|key| key.epoch).collect();
         epochs.dedup();

@@ -50,7 +50,8 @@ pub(super) struct Token {
     pool: Mutex<Pool>,
     freed: Condvar,
     had_keys: AtomicBool,
-    /// What was read of a key, by the token's handle for it. A handle stands for the same key as long as the login lasts.
+    /// What was read of a key, by the token's handle for it. A handle stands for the same key as long as the login lasts; what
+    /// a key may be used for can change, so one that is switched off is read at each look.
     known: Mutex<HashMap<u64, Option<Found>>>,
 }
 
@@ -59,8 +60,6 @@ struct Pool {
     idle: Vec<Session>,
     /// Sessions out or idle.
     open: usize,
-    /// Set for good once the token refused the PIN.
-    refused: Option<String>,
     /// Raised when the sessions were thrown away: those that come back from before are closed.
     generation: u64,
 }
@@ -84,9 +83,13 @@ impl Token {
             had_keys: AtomicBool::new(false),
             known: Mutex::default(),
         };
+        if token.has_slot().is_err() {
+            // Some libraries look for tokens only when they begin.
+            token.library.begin_again(|| {});
+            token.has_slot()?;
+        }
         let begun = {
             let (context, _calls) = token.library.calls();
-            token.slot(context)?;
             // Once, here: a wrong PIN is told as such.
             token.session(context).map(drop)
         };
@@ -103,6 +106,17 @@ impl Token {
     /// The token and the keys meant, for people.
     pub fn place(&self) -> String {
         format!("{} on token {}", self.prefix, self.label)
+    }
+
+    fn has_slot(&self) -> Result<(), Pkcs11Error> {
+        let (context, _calls) = self.library.calls();
+        self.slot(context).map(drop)
+    }
+
+    /// As [`Self::keys`], with nothing that was remembered.
+    pub fn keys_anew(&self) -> Result<Vec<Found>, ProviderError> {
+        self.forget();
+        self.keys()
     }
 
     /// Every key of this vault, by epoch and version.
@@ -147,18 +161,26 @@ impl Token {
     ) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         self.require_usable(key)?;
         self.call(|session| {
-            let mut nonce = nonce;
-            let params = GcmParams::new(&mut nonce, aad, tag_bits().into()).map_err(Failed::Token)?;
-            match session.decrypt(&Mechanism::AesGcm(params), key.object, sealed) {
-                Ok(plain) => Ok(Zeroizing::new(plain)),
-                // Where the token still knows the session's login and the key, it is the ciphertext that is wrong.
-                Err(error) if is_general(&error) => match self.find(session)?.iter().any(|found| found.id == key.id) {
-                    true => Err(Failed::NotAuthentic),
-                    false => Err(Failed::Token(error)),
+            let open = || {
+                let mut nonce = nonce;
+                let params = GcmParams::new(&mut nonce, aad, tag_bits().into())?;
+                session.decrypt(&Mechanism::AesGcm(params), key.object, sealed)
+            };
+            let opened = match open() {
+                // A token that was away for just this call is back when it is asked again.
+                Err(error) if is_general(&error) && self.shows(session, key)? => match open() {
+                    Err(error) if is_general(&error) && self.shows(session, key)? => return Err(Failed::NotAuthentic),
+                    again => again,
                 },
-                Err(error) => Err(Failed::Token(error)),
-            }
+                first => first,
+            };
+            opened.map(Zeroizing::new).map_err(Failed::Token)
         })
+    }
+
+    /// Whether the token still knows the session's login and the key: then a ciphertext that does not open is wrong.
+    fn shows(&self, session: &Session, key: &Found) -> Result<bool, Failed> {
+        Ok(self.find(session)?.iter().any(|found| found.id == key.id))
     }
 
     /// Makes a key that never leaves the token.
@@ -231,8 +253,9 @@ impl Token {
         let mut keys = Vec::with_capacity(handles.len());
         for object in &handles {
             let found = match known.get(&object.handle()) {
-                Some(found) => *found,
-                None => {
+                // One that was switched off may be on again.
+                Some(found) if found.is_none_or(|key| key.usable) => *found,
+                _ => {
                     let found = self.read(session, *object)?;
                     known.insert(object.handle(), found);
                     found
@@ -293,6 +316,10 @@ impl Token {
                 Ok(done) => return Ok(done),
                 Err(failed) => failed,
             };
+            if failed.is_forbidden() {
+                // It was switched off since it was read.
+                self.forget();
+            }
             if tries == TRIES || !failed.may_pass() {
                 return Err(self.provider_error(failed));
             }
@@ -318,9 +345,6 @@ impl Token {
     fn session(&self, context: &Pkcs11) -> Result<Loan<'_>, Failed> {
         let mut pool = lock(&self.pool);
         loop {
-            if let Some(reason) = &pool.refused {
-                return Err(Failed::Pin(reason.clone()));
-            }
             if let Some(session) = pool.idle.pop() {
                 return Ok(self.loan(session, pool.generation));
             }
@@ -329,8 +353,7 @@ impl Token {
             }
             pool = self.freed.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
-        // Under the lock: one login at a time, so that a wrong PIN is tried once.
-        let session = self.begin(context, &mut pool)?;
+        let session = self.begin(context)?;
         pool.open += 1;
         Ok(self.loan(session, pool.generation))
     }
@@ -343,8 +366,12 @@ impl Token {
         }
     }
 
-    fn begin(&self, context: &Pkcs11, pool: &mut Pool) -> Result<Session, Failed> {
+    fn begin(&self, context: &Pkcs11) -> Result<Session, Failed> {
         let slot = self.slot(context).map_err(|error| Failed::Away(error.to_string()))?;
+        let mut refusals = self.library.refusals();
+        if let Some(reason) = refusals.get(&self.label) {
+            return Err(Failed::Pin(reason.clone()));
+        }
         let session = context.open_rw_session(slot).map_err(Failed::Token)?;
         let pin = AuthPin::new(self.pin.as_str().into());
         match session.login(UserType::User, Some(&pin)) {
@@ -352,7 +379,7 @@ impl Token {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
             Err(error) if meaning(&error) == Meaning::Pin => {
                 let reason = error.to_string();
-                pool.refused = Some(reason.clone());
+                refusals.insert(self.label.clone(), reason.clone());
                 Err(Failed::Pin(reason))
             }
             Err(error) => Err(Failed::Token(error)),
@@ -362,6 +389,11 @@ impl Token {
     fn slot(&self, context: &Pkcs11) -> Result<Slot, Pkcs11Error> {
         let slots = context.get_slots_with_initialized_token();
         let slots = slots.map_err(|error| ProviderError::Unavailable(error.to_string()))?;
+        if slots.is_empty() {
+            // No wrong label: the token, or the device, is not there at all.
+            let away = format!("no slot of the PKCS#11 library has any token: put {} in", self.label);
+            return Err(ProviderError::Unavailable(away).into());
+        }
         let labelled = |slot: &Slot| {
             let info = context.get_token_info(*slot);
             info.is_ok_and(|info| info.label().trim_end() == self.label)
@@ -380,6 +412,11 @@ impl Token {
         pool.generation += 1;
         pool.open -= pool.idle.len();
         pool.idle.clear();
+        self.forget();
+    }
+
+    /// What was read of the keys is read anew.
+    fn forget(&self) {
         lock(&self.known).clear();
     }
 
@@ -437,12 +474,16 @@ impl Failed {
             Self::NotAuthentic | Self::Pin(_) | Self::Odd(_) => false,
         }
     }
+
+    fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Token(error) if meaning(error) == Meaning::Forbidden)
+    }
 }
 
 fn tag_bits() -> u64 {
     8 * TAG_BYTES as u64
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
