@@ -1,6 +1,6 @@
 //! A vault of its own for every test, and what the tests put into it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use dashvault::vault::{
     Vault, VaultError,
 };
 use dashvault_keys::mirror::{MirrorKind, MirrorObject};
-use dashvault_keys::provider::{Keyring, ProviderConfig};
+use dashvault_keys::provider::{self, ProviderConfig};
 use dashvault_test_support::{Faulty, Scratch};
 
 /// When the tests' clock begins.
@@ -28,6 +28,9 @@ pub struct Room {
     pub staging: Faulty,
     pub keyplane: Faulty,
     pub clock: Arc<FixedClock>,
+    /// Where the root keys are.
+    pub root: ProviderConfig,
+    /// The file they are in, unless they are elsewhere.
     pub keyring: PathBuf,
     pub scratch: Scratch,
 }
@@ -36,20 +39,27 @@ impl Room {
     /// A new vault: keyring, catalogue, empty store.
     pub async fn new() -> Self {
         let scratch = Scratch::new("vault-room");
-        let keyring = scratch.path().join("keyring");
-        Keyring::create(&keyring).unwrap();
-        let room = Self::over(scratch, keyring, std::array::from_fn(|_| Faulty::new())).await;
+        let root = ProviderConfig::keyring(scratch.path().join("keyring"));
+        Self::made(scratch, root).await
+    }
+
+    /// A new vault whose root keys another provider has.
+    pub async fn with_root(root: ProviderConfig) -> Self {
+        Self::made(Scratch::new("vault-room"), root).await
+    }
+
+    async fn made(scratch: Scratch, root: ProviderConfig) -> Self {
+        provider::create(&root).unwrap();
+        let room = Self::over(scratch, root, std::array::from_fn(|_| Faulty::new())).await;
         room.expect("a new vault")
     }
 
-    async fn over(scratch: Scratch, keyring: PathBuf, stores: [Faulty; 3]) -> Result<Self, VaultError> {
+    async fn over(scratch: Scratch, root: ProviderConfig, stores: [Faulty; 3]) -> Result<Self, VaultError> {
         let [data, staging, keyplane] = stores;
         let dir = scratch.path().join("catalogue");
         let catalog = Catalog::connect(&catalog::Config::Sqlite { dir }).await?;
         let clock = Arc::new(FixedClock::at(NOW));
-        let config = Config {
-            root: ProviderConfig::keyring(&keyring),
-        };
+        let config = Config { root: root.clone() };
         let vault = Vault::open(
             &config,
             catalog.clone(),
@@ -63,7 +73,8 @@ impl Room {
             staging,
             keyplane,
             clock,
-            keyring,
+            keyring: root.keyring_path().map(Path::to_owned).unwrap_or_default(),
+            root,
             scratch,
         })
     }
@@ -71,7 +82,7 @@ impl Room {
     /// The same vault after a restart, with what lies in folder and store now.
     pub async fn restart(self) -> Self {
         self.catalog.close().await;
-        let room = Self::over(self.scratch, self.keyring, [self.data, self.staging, self.keyplane]).await;
+        let room = Self::over(self.scratch, self.root, [self.data, self.staging, self.keyplane]).await;
         room.expect("the vault opens again")
     }
 
@@ -106,7 +117,7 @@ impl Room {
     /// Another process on the same catalogue and store.
     pub async fn second_process(&self) -> Vault {
         let config = Config {
-            root: ProviderConfig::keyring(&self.keyring),
+            root: self.root.clone(),
         };
         let store = store(&self.data, &self.staging, &self.keyplane);
         let vault = Vault::open(&config, self.catalog.clone(), store, self.clock.clone()).await;
@@ -244,7 +255,7 @@ impl Room {
 
     /// An envelope of a clip's keys.
     pub fn envelope(&self, owner: &OwnerKeys, keys: &ClipKeys) -> Vec<u8> {
-        self.vault.envelope(owner, keys, 1, &Manifest::default())
+        self.vault.envelope(owner, keys, 1, &Manifest::default()).unwrap()
     }
 }
 

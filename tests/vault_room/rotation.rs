@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dashvault::catalog::{Catalog, Config as CatalogConfig, ErasureKind};
@@ -9,11 +10,11 @@ use dashvault::model::{ClipId, OwnerId};
 use dashvault::vault::rotation::{Phase, Progress, SystemKey};
 use dashvault::vault::{ClipKeys, Config, Vault, VaultError};
 use dashvault_keys::kek::SealedKek;
-use dashvault_keys::provider::{Keyring, ProviderConfig, RootKey};
+use dashvault_keys::provider::{self, CredentialSource, Credentials, Keyring, KmsConfig, ProviderConfig, RootKey};
 use dashvault_keys::receipt::{self, Receipt};
 use dashvault_keys::system::trusted_from;
 use dashvault_keys::token::LinkToken;
-use dashvault_test_support::Faulty;
+use dashvault_test_support::{Faulty, KmsFront};
 
 use crate::{MINUTE, NOW, Room, store};
 
@@ -186,46 +187,50 @@ async fn old_links_codes_and_receipts_stay_valid_until_they_end() {
         length: 3,
         at_ms: NOW,
     };
-    let old_link = room.vault.link_signer().sign(&link);
-    let old_code = room.vault.pairing_code_hash("70K1-M2XA-9TBE");
+    let old_link = room.vault.link_signer().unwrap().sign(&link);
+    let old_code = room.vault.pairing_code_hash("70K1-M2XA-9TBE").unwrap();
     let (old_receipt, old_key) = (
-        room.vault.receipt_signer().sign(&receipt),
-        room.vault.receipt_public_key(),
+        room.vault.receipt_signer().unwrap().sign(&receipt),
+        room.vault.receipt_public_key().unwrap(),
     );
     let other = room.second_process().await;
     let failed = room.vault.rotate_system_keys(&SystemKey::ALL, &quiet).await.unwrap();
     assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(
-        room.vault.receipt_public_key(),
+        room.vault.receipt_public_key().unwrap(),
         old_key,
         "the others have not heard of the new ones yet"
     );
     assert!(other.refresh_system().await.unwrap());
     room.clock.advance(11_000);
     for vault in [&room.vault, &other] {
-        assert_ne!(vault.receipt_public_key(), old_key);
-        let new_link = vault.link_signer().sign(&link);
+        assert_ne!(vault.receipt_public_key().unwrap(), old_key);
+        let new_link = vault.link_signer().unwrap().sign(&link);
         assert_ne!(new_link[..], old_link[..]);
         for text in [&old_link, &new_link] {
-            assert!(vault.link_verifier().verify(text).is_some());
+            assert!(vault.link_verifier().unwrap().verify(text).is_some());
         }
-        assert!(vault.is_pairing_code("70K1-M2XA-9TBE", &old_code));
-        assert_ne!(vault.pairing_code_hash("70K1-M2XA-9TBE"), old_code);
+        assert!(vault.is_pairing_code("70K1-M2XA-9TBE", &old_code).unwrap());
+        assert_ne!(vault.pairing_code_hash("70K1-M2XA-9TBE").unwrap(), old_code);
         // A vehicle that was paired before trusts the new key by the old one's word.
-        let trusted = trusted_from(&old_key, &vault.receipt_keys());
-        let new_receipt = vault.receipt_signer().sign(&receipt);
+        let trusted = trusted_from(&old_key, &vault.receipt_keys().unwrap());
+        let new_receipt = vault.receipt_signer().unwrap().sign(&receipt);
         for text in [&old_receipt, &new_receipt] {
             assert!(trusted.iter().any(|key| receipt::verify(text, key).is_some()));
         }
     }
     room.clock.advance(32 * 24 * 60 * MINUTE);
     assert!(
-        room.vault.link_verifier().verify(&old_link).is_none(),
+        room.vault.link_verifier().unwrap().verify(&old_link).is_none(),
         "no link is older than 30 days"
     );
-    assert!(!room.vault.is_pairing_code("70K1-M2XA-9TBE", &old_code));
+    assert!(!room.vault.is_pairing_code("70K1-M2XA-9TBE", &old_code).unwrap());
     assert!(
-        room.vault.receipt_keys().iter().any(|key| key.public_key == old_key),
+        room.vault
+            .receipt_keys()
+            .unwrap()
+            .iter()
+            .any(|key| key.public_key == old_key),
         "for ever"
     );
 }
@@ -345,8 +350,25 @@ fn copy_catalogue(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn an_old_copy_beside_todays_root_key_opens_nothing_and_tests_for_nobody() {
-    let room = Room::new().await;
+async fn an_old_copy_beside_todays_keyring_opens_nothing_and_tests_for_nobody() {
+    an_old_copy_beside_todays_root_key(Room::new().await).await;
+}
+
+#[tokio::test]
+async fn an_old_copy_beside_todays_kms_opens_nothing_and_tests_for_nobody() {
+    let front = KmsFront::start();
+    let given = Credentials::new(front.access_key().to_owned(), front.secret_key().to_owned(), None);
+    let root = ProviderConfig::AwsKms(KmsConfig {
+        region: front.region().to_owned(),
+        endpoint: Some(front.endpoint()),
+        prefix: front.prefix(),
+        pending_days: 7,
+        credentials: CredentialSource::Given(Arc::new(given)),
+    });
+    an_old_copy_beside_todays_root_key(Room::with_root(root).await).await;
+}
+
+async fn an_old_copy_beside_todays_root_key(room: Room) {
     let clips = owners_with_clips(&room, &["anna", "bert", "cora"]).await;
     let (anna, bert) = (clips[0], clips[1]);
     let kept = room.ready_clip(&room.keys(bert.0).await).await.clip();
@@ -385,7 +407,7 @@ async fn an_old_copy_beside_todays_root_key_opens_nothing_and_tests_for_nobody()
     // Whoever holds the copy and today's root key: the system record does not open, and with it no look-up.
     let catalog = Catalog::connect(&CatalogConfig::Sqlite { dir: copied }).await.unwrap();
     let config = Config {
-        root: ProviderConfig::keyring(&room.keyring),
+        root: room.root.clone(),
     };
     let opened = Vault::open(
         &config,
@@ -397,12 +419,17 @@ async fn an_old_copy_beside_todays_root_key_opens_nothing_and_tests_for_nobody()
     let refused = opened.err().expect("no vault opens on the copy");
     assert!(matches!(refused, VaultError::Keyring { .. }), "{refused:?}");
     // No record of the copy opens, in the database or in the key plane, for anybody.
-    let root = Keyring::open(&room.keyring).unwrap();
+    let root = provider::open(&room.root).unwrap();
     let sys = *room.vault.tenant().as_bytes();
     let mut records = 0;
     for (owner, _) in &clips {
         let row = catalog.active_kek(*owner).await.unwrap().unwrap();
-        assert!(SealedKek::parse(&row.record).unwrap().unwrap(&sys, &root).is_err());
+        assert!(
+            SealedKek::parse(&row.record)
+                .unwrap()
+                .unwrap(&sys, root.as_ref())
+                .is_err()
+        );
         records += 1;
     }
     for (name, bytes) in objects(&keyplane).await {
@@ -410,7 +437,7 @@ async fn an_old_copy_beside_todays_root_key_opens_nothing_and_tests_for_nobody()
         let object = dashvault_keys::mirror::MirrorObject::parse(&bytes, id.as_bytes()).unwrap();
         for record in &object.records {
             if let Ok(sealed) = SealedKek::parse(record) {
-                assert!(sealed.unwrap(&sys, &root).is_err());
+                assert!(sealed.unwrap(&sys, root.as_ref()).is_err());
                 records += 1;
             }
         }
