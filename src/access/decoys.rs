@@ -109,13 +109,13 @@ impl Access {
             DecoyKind::Link => {
                 let link = LinkId::random();
                 let token = LinkToken::make(*link.as_bytes(), now + LINK_LIFE_MS);
-                let text = inner.vault.link_signer().sign(&token);
+                let text = inner.vault.link_signer()?.sign(&token);
                 (token.secret_hash(), DecoySecret::Link { id: link, token: text })
             }
             DecoyKind::Device => {
                 let (device, key) = (DeviceId::random(), DeviceKey::make());
                 public_key = Some(key.public_key());
-                let vault_public_key = inner.vault.receipt_public_key();
+                let vault_public_key = inner.vault.receipt_public_key()?;
                 let secret = DecoySecret::Vehicle {
                     device,
                     key,

@@ -144,6 +144,7 @@ impl Access {
         let now = inner.clock.now_ms();
         let expires_at = now + life_ms;
         let token = LinkToken::make(*id.as_bytes(), expires_at);
+        let text = inner.vault.link_signer()?.sign(&token);
         let about = LinkAbout {
             recipient,
             from_ms: Some(span.from_ms),
@@ -188,7 +189,7 @@ impl Access {
         tx.commit().await?;
         Ok(LinkMade {
             id,
-            token: inner.vault.link_signer().sign(&token),
+            token: text,
             expires_at,
             state: LinkState::Preparing,
         })

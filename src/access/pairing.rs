@@ -88,7 +88,7 @@ impl Access {
                 tenant: inner.vault.tenant(),
                 owner,
                 finder: &finder,
-                code_hash: &inner.vault.pairing_code_hash(&code),
+                code_hash: &inner.vault.pairing_code_hash(&code)?,
                 sealed_about: &sealed_about,
                 tries: TRIES,
                 created_at: now,
@@ -147,7 +147,7 @@ impl Access {
         if row.tries_left == 0 {
             return Err(AccessError::TooManyTries);
         }
-        let code_fits = inner.vault.is_pairing_code(code, &row.code_hash);
+        let code_fits = inner.vault.is_pairing_code(code, &row.code_hash)?;
         let proof_fits = verify_pairing_proof(public_key, code, proof);
         if !(code_fits && proof_fits) && row.tries_left == 1 && row.used_at.is_none() {
             let event = NewEvent::of(row.owner, EventKind::PairingRefused);
@@ -194,6 +194,7 @@ impl Access {
         };
         let change = inner.vault.change_vehicles(&keys, |vehicles| vehicles.push(vehicle));
         let change = change.await?;
+        let vault_public_key = inner.vault.receipt_public_key()?;
         let mut tx = inner.catalog.begin().await?;
         if !tx.hold_owner(code.owner).await? || !tx.use_pairing_code(code.id, now).await? {
             return Err(AccessError::NotFound);
@@ -222,7 +223,7 @@ impl Access {
         tx.commit().await?;
         Ok(Paired {
             device,
-            vault_public_key: inner.vault.receipt_public_key(),
+            vault_public_key,
         })
     }
 }

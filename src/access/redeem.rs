@@ -30,7 +30,11 @@ impl Access {
             return Err(AccessError::NotFound);
         }
         let inner = &self.inner;
-        let token = inner.vault.link_verifier().verify(token).ok_or(AccessError::NotFound)?;
+        let token = inner
+            .vault
+            .link_verifier()?
+            .verify(token)
+            .ok_or(AccessError::NotFound)?;
         let row = self.redeemable(&token).await?;
         let span = self.span_of_link(&row).await?;
         let now = inner.clock.now_ms();

@@ -7,6 +7,7 @@ mod decoys;
 mod doctor;
 mod exposure;
 mod folder_lock;
+mod ingest_note;
 mod inventory;
 mod keys;
 mod output;

@@ -2,19 +2,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashvault_keys::provider::{self, OpenError, ProviderConfig, RootKey};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::config::DataConfig;
-use super::{CommandError, time};
+use super::output::sentence;
+use super::{CommandError, ingest_note, time};
 use crate::access::{self, Access};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, CatalogError};
 use crate::library::Library;
 use crate::model::{Clock, OwnerId};
 use crate::store::{Store, StoreError};
-use crate::vault::{Custody, GateRule, Vault, VaultError};
+use crate::vault::{self, Custody, GateRule, Vault, VaultError};
+
+/// Between two questions to a root key's provider that did not answer at the start.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why the rooms do not open. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,22 @@ pub(super) enum NewVault {
     Refuse,
 }
 
+/// What becomes of a start while the root key's provider does not answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// It fails: for commands, which can do nothing without.
+    Fail,
+    /// The rooms open, and [`Rooms::without_root`] says what is still to be done.
+    Wait,
+}
+
+/// What a service that was started without its root key does about it.
+pub(super) struct WithoutRoot {
+    /// The provider did answer when it was opened, and not when it was used.
+    root: Option<Arc<dyn RootKey>>,
+    config: vault::Config,
+}
+
 /// The rooms that commands and the service share.
 pub(super) struct Rooms {
     pub(super) catalog: Catalog,
@@ -74,6 +95,7 @@ pub(super) struct Rooms {
     pub(super) access: Access,
     pub(super) library: Library,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) without_root: Option<WithoutRoot>,
 }
 
 impl Rooms {
@@ -114,7 +136,7 @@ fn require_catalog(config: &DataConfig) -> Result<(), RoomsError> {
 
 /// Opens everything but ingest, media and the pipeline.
 pub(super) async fn open(config: &DataConfig, new: NewVault) -> Result<Rooms, RoomsError> {
-    open_under(config, new, &Custody::default(), GateRule::Unwatched).await
+    open_under(config, new, &Custody::default(), GateRule::Unwatched, Unanswered::Fail).await
 }
 
 /// As [`open`], with rules for keys in memory and for what is written.
@@ -123,15 +145,49 @@ pub(super) async fn open_under(
     new: NewVault,
     custody: &Custody,
     gate: GateRule,
+    unanswered: Unanswered,
 ) -> Result<Rooms, RoomsError> {
     if new == NewVault::Refuse {
         require_vault(config)?;
     }
     let catalog = connect(config, new).await?;
     let clock = time::clock(&catalog).await?;
-    let root = root_key(&config.vault.root, &catalog, new).await?;
+    let root = match root_key(&config.vault.root, &catalog, new).await {
+        Err(RoomsError::RootKey(error)) if error.is_passing() && unanswered == Unanswered::Wait => Err(error),
+        other => Ok(other?),
+    };
     let store = Store::open(&config.store).await?;
-    let vault = Vault::open_over(root, &config.vault, catalog.clone(), store, clock.clone()).await?;
+    let opened = match root {
+        Ok(root) => match Vault::open_over(
+            root.clone(),
+            &config.vault,
+            catalog.clone(),
+            store.clone(),
+            clock.clone(),
+        )
+        .await
+        {
+            Err(error) if error.is_passing() && unanswered == Unanswered::Wait => Err((Some(root), error.into())),
+            other => Ok(other?),
+        },
+        Err(error) => Err((None, RoomsError::RootKey(error))),
+    };
+    let (vault, without_root) = match opened {
+        Ok(vault) => (vault, None),
+        Err((root, why)) => {
+            let noted = ingest_note::read(&config.data);
+            // A new vault has nothing yet that could wait.
+            let waiting = Vault::open_waiting(catalog.clone(), store, clock.clone(), noted).await?;
+            let Some(vault) = waiting else { return Err(why) };
+            warn!(
+                causes = sentence(&why),
+                takes_uploads = vault.knows_ingest_key(),
+                "the root key's provider does not answer: the service starts without, and goes on by itself when it does"
+            );
+            let config = config.vault.clone();
+            (vault, Some(WithoutRoot { root, config }))
+        }
+    };
     let vault = vault.under(custody).gated(gate);
     let audit = Audit::new(vault.clone(), catalog.clone());
     let access = Access::new(
@@ -149,7 +205,32 @@ pub(super) async fn open_under(
         access,
         library,
         clock,
+        without_root,
     })
+}
+
+impl WithoutRoot {
+    /// Asks the provider until it answers, and gives the vault its root key. What is wrong with the root key, once the provider
+    /// answers, is told as it would have been at the start.
+    pub(super) async fn wait(self, vault: &Vault) -> Result<(), RoomsError> {
+        let Self { mut root, config } = self;
+        loop {
+            tokio::time::sleep(ASK_AGAIN).await;
+            let opened = match root.take() {
+                Some(root) => root,
+                None => match open_root(&config.root).await {
+                    Err(error) if error.is_passing() => continue,
+                    Err(error) if error.is_missing() => return Err(RoomsError::RootKeyLost(error)),
+                    other => other?,
+                },
+            };
+            match vault.give_root(&config, opened.clone()).await {
+                // What opened needs its secrets no more, and has them no more.
+                Err(error) if error.is_passing() => root = Some(opened),
+                other => return Ok(other?),
+            }
+        }
+    }
 }
 
 /// Opens the provider of root keys beside the async tasks, for it may wait for a disk or a key service.

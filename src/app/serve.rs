@@ -12,8 +12,8 @@ use tracing::{error, info, warn};
 
 use super::config::{ServeConfig, WorkConfig, unknown_variables};
 use super::output::{Output, sentence};
-use super::rooms::{self, NewVault, Rooms};
-use super::{CommandError, exposure, folder_lock, telemetry};
+use super::rooms::{self, NewVault, Rooms, Unanswered, WithoutRoot};
+use super::{CommandError, exposure, folder_lock, ingest_note, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
 use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
@@ -28,6 +28,12 @@ const UPLOAD_SWEEP: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(1);
 /// A part that does not answer by then is not ready.
 const LOOK_TIME: Duration = Duration::from_secs(5);
+/// What is told of a part.
+const SILENT: &str = "does not answer";
+/// What is told of a root key that is waited for.
+const WAITING: &str = "has not answered since the start: uploads are taken, and everything else waits for it";
+/// The same of a service that never had it.
+const WAITING_FOR_ALL: &str = "has not answered since the start: everything waits for it";
 /// How long jobs and writers may take to give back what they hold when the service ends.
 const DRAIN: Duration = Duration::from_secs(15);
 /// The note in the data folder that tells commands beside the service where it is reached.
@@ -40,7 +46,8 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let server = Server::bind(config.http)?;
     // Before anything in the folder is touched; let go at the very end.
     let _lock = folder_lock::take(&config.work.data)?;
-    let rooms = rooms::open_under(&config.work.data, NewVault::Make, &config.custody, config.work.gate).await?;
+    let (data, gate) = (&config.work.data, config.work.gate);
+    let mut rooms = rooms::open_under(data, NewVault::Make, &config.custody, gate, Unanswered::Wait).await?;
     let server = server.with_readings(readings(rooms.vault.clone(), rooms.access.clone()));
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;
@@ -62,6 +69,12 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     note_url(&config.work.data.data, server.public_url().as_str());
 
     let ending = CancellationToken::new();
+    let data = config.work.data.data;
+    if rooms.without_root.is_none() {
+        ingest_note::keep(&data, &rooms.vault.ingest_key()?);
+    }
+    let without_root = rooms.without_root.take();
+    let opening = tokio::spawn(get_open(without_root, rooms.vault.clone(), Some(data), ending.clone()));
     let (catalog, vault, clock) = (rooms.catalog.clone(), rooms.vault.clone(), rooms.clock.clone());
     exposure::beside(config.watch, catalog, vault, clock, &ending).await?;
     let jobs_end = CancellationToken::new();
@@ -98,6 +111,9 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     }
     rooms.catalog.close().await;
     info!("the vault has ended");
+    if let Ok(opened) = opening.await {
+        opened?;
+    }
     Ok(served?)
 }
 
@@ -106,11 +122,13 @@ pub(super) async fn work(config: WorkConfig, output: Output) -> Result<(), Comma
     config.data.require_secrets()?;
     begin_log(&config, output);
     let custody = Custody::default();
-    let rooms = rooms::open_under(&config.data, NewVault::Refuse, &custody, config.gate).await?;
+    let mut rooms = rooms::open_under(&config.data, NewVault::Refuse, &custody, config.gate, Unanswered::Wait).await?;
     let media = Arc::new(Media::new(config.media));
     worker_state(&media).await?;
     let ending = CancellationToken::new();
     tokio::spawn(end_on_signal(ending.clone()));
+    let without_root = rooms.without_root.take();
+    let opening = tokio::spawn(get_open(without_root, rooms.vault.clone(), None, ending.clone()));
     tend(&rooms.vault, &ending);
     info!("workers are waiting for clips");
     let jobs = start_pipeline(config.pipeline, media, &rooms, ending.clone());
@@ -120,7 +138,10 @@ pub(super) async fn work(config: WorkConfig, output: Output) -> Result<(), Comma
     }
     rooms.catalog.close().await;
     info!("the workers have ended");
-    Ok(())
+    match opening.await {
+        Ok(opened) => opened,
+        Err(_) => Ok(()),
+    }
 }
 
 /// Where a service that uses this data folder said it is reached.
@@ -170,7 +191,41 @@ fn start_pipeline(
         rooms.audit.clone(),
         rooms.clock.clone(),
     );
-    tokio::spawn(async move { pipeline.run(ending).await })
+    let vault = rooms.vault.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = ending.cancelled() => return,
+            // No job could be finished before, and each would only be put off further.
+            () = vault.until_open() => {}
+        }
+        pipeline.run(ending).await;
+    })
+}
+
+/// Gets a service that was started without its root key open. What is wrong with the root key ends the service, as it would
+/// have kept it from starting.
+async fn get_open(
+    without_root: Option<WithoutRoot>,
+    vault: Vault,
+    note_beneath: Option<PathBuf>,
+    ending: CancellationToken,
+) -> Result<(), CommandError> {
+    let Some(without_root) = without_root else {
+        return Ok(());
+    };
+    let opened = tokio::select! {
+        () = ending.cancelled() => return Ok(()),
+        opened = without_root.wait(&vault) => opened,
+    };
+    if let Err(error) = opened {
+        ending.cancel();
+        return Err(error.into());
+    }
+    info!("the root key's provider answers: the vault is open, and what waited goes on");
+    if let Some(data) = note_beneath {
+        ingest_note::keep(&data, &vault.ingest_key()?);
+    }
+    Ok(())
 }
 
 /// Keys leave memory in time, and those that another process rotated come.
@@ -287,13 +342,13 @@ fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readines
             let asked_root = tokio::time::timeout(LOOK_TIME, vault.root_ready());
             let (catalog, store, root) = tokio::join!(asked_catalog, asked_store, asked_root);
             // What exactly is wrong stands in the log; outside it is nobody's business.
-            let told = |name, is_spared, fault: Option<String>| {
+            let told = |name, is_spared, fault: Option<String>, word: &str| {
                 if let Some(causes) = &fault {
                     warn!(part = name, causes, "a part is not ready");
                 }
                 PartState {
                     name,
-                    fault: fault.map(|_| "does not answer".to_owned()),
+                    fault: fault.map(|_| word.to_owned()),
                     is_spared,
                 }
             };
@@ -303,11 +358,16 @@ fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readines
                 Ok(Err(error)) => error.is_passing(),
                 other => other.is_err(),
             };
+            let (is_taking, root_word) = match (vault.is_waiting(), vault.knows_ingest_key()) {
+                (false, _) => (true, SILENT),
+                (true, true) => (true, WAITING),
+                (true, false) => (false, WAITING_FOR_ALL),
+            };
             let parts = vec![
-                told("catalogue", false, fault(catalog)),
-                told("vault", false, fault(store)),
-                told("root_key", spared, fault(root)),
-                told("worker", false, worker),
+                told("catalogue", false, fault(catalog), SILENT),
+                told("vault", false, fault(store), SILENT),
+                told("root_key", spared && is_taking, fault(root), root_word),
+                told("worker", false, worker, SILENT),
             ];
             *last = Some((Instant::now(), parts.clone()));
             parts

@@ -50,7 +50,7 @@ impl Ingest {
             owner,
             device,
             length,
-            sealed_metadata: vault.seal_metadata(id, &metadata),
+            sealed_metadata: vault.seal_metadata(id, &metadata)?,
             expires_at,
             created_at: now,
         })

@@ -111,19 +111,19 @@ impl Live {
     }
 
     /// The key of an upload's pieces; `make` makes one when there is none that may seal more.
-    pub fn key(&self, id: ClipId, make: impl FnOnce() -> UploadKey) -> Arc<PieceKey> {
+    pub fn key<E>(&self, id: ClipId, make: impl FnOnce() -> Result<UploadKey, E>) -> Result<Arc<PieceKey>, E> {
         let mut uploads = self.lock();
         let upload = uploads.entry(id).or_default();
         match &upload.key {
-            Some(key) if key.pieces.fetch_add(1, Ordering::Relaxed) < MAX_PIECES_A_KEY => Arc::clone(key),
+            Some(key) if key.pieces.fetch_add(1, Ordering::Relaxed) < MAX_PIECES_A_KEY => Ok(Arc::clone(key)),
             _ => {
                 let key = Arc::new(PieceKey {
-                    key: make(),
+                    key: make()?,
                     stored: AtomicBool::new(false),
                     pieces: AtomicU32::new(1),
                 });
                 upload.key = Some(Arc::clone(&key));
-                key
+                Ok(key)
             }
         }
     }

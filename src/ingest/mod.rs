@@ -202,15 +202,18 @@ impl Ingest {
 
     /// Every key that receipts were ever signed with, the newest last: each was endorsed by the one before it, so that a
     /// vehicle follows from the one it was paired with.
-    pub fn receipt_keys(&self) -> Vec<ReceiptKey> {
-        let keys = self.inner.vault.receipt_keys();
+    ///
+    /// # Errors
+    /// [`IngestError::Unavailable`] while the vault waits for its root key.
+    pub fn receipt_keys(&self) -> Result<Vec<ReceiptKey>, IngestError> {
+        let keys = self.inner.vault.receipt_keys()?;
         let keys = keys.iter().map(|key| ReceiptKey {
             version: key.version,
             since: key.since_ms,
             public_key: key.public_key,
             endorsement: key.endorsement,
         });
-        keys.collect()
+        Ok(keys.collect())
     }
 
     /// The receipt of a finished upload: the same word each time it is asked for, signed by the key that signs then.

@@ -48,7 +48,7 @@ impl Ingest {
             length: details.bytes,
             at_ms: details.received_at,
         };
-        Ok(ReceiptState::Signed(self.inner.vault.receipt_signer().sign(&receipt)))
+        Ok(ReceiptState::Signed(self.inner.vault.receipt_signer()?.sign(&receipt)))
     }
 
     /// What is sealed about the clip of a finished upload.

@@ -266,7 +266,7 @@ impl Piece {
     /// Seals and stores, and commits if there is nothing to wait for; then none.
     async fn store(self, buffer: Buffer) -> Result<Option<Stored>, IngestError> {
         let inner = &self.inner;
-        let key = inner.live.key(self.id, || inner.vault.make_upload_key(self.id));
+        let key = inner.live.key(self.id, || inner.vault.make_upload_key(self.id))?;
         let name = self.name().await?;
         let bytes = buffer.bytes();
         let commitment = inner

@@ -24,9 +24,13 @@ impl Vault {
     /// Puts a canary into each of `buckets` where there is none, but the key plane: the system record's own mirror always lies
     /// there. May be called again and again.
     pub async fn plant_canaries(&self, buckets: &[Bucket]) -> Result<(), VaultError> {
+        if self.is_waiting() {
+            // Those of an earlier start lie there.
+            return Ok(());
+        }
         let known = self.inner.catalog.canaries().await?;
         for bucket in buckets.iter().copied().filter(|bucket| *bucket != Bucket::KeyPlane) {
-            let id = self.canary(bucket);
+            let id = self.canary(bucket)?;
             let is_there = match self.inner.store.size(Location::of(bucket), id).await {
                 Ok(_) => true,
                 Err(StoreError::Missing(_)) => false,
@@ -57,10 +61,10 @@ impl Vault {
     }
 
     /// The name of a bucket's canary.
-    pub(super) fn canary(&self, bucket: Bucket) -> ObjectId {
+    pub(super) fn canary(&self, bucket: Bucket) -> Result<ObjectId, VaultError> {
         let mut id = [0; 16];
-        id.copy_from_slice(&self.of_canary(bucket, "canary name")[..16]);
-        ObjectId::from_bytes(id)
+        id.copy_from_slice(&self.of_canary(bucket, "canary name")?[..16]);
+        Ok(ObjectId::from_bytes(id))
     }
 
     /// Removes an object that the watch could write as a stranger; one that is not there is fine.
@@ -69,7 +73,7 @@ impl Vault {
     }
 
     fn seal_canary(&self, bucket: Bucket, id: ObjectId) -> Result<Vec<u8>, VaultError> {
-        let key = Secret32::from_bytes(self.of_canary(bucket, "canary key"));
+        let key = Secret32::from_bytes(self.of_canary(bucket, "canary key")?);
         let place = Place {
             system: self.sys(),
             owner: *self.sys(),
@@ -85,8 +89,9 @@ impl Vault {
         Ok(sealed)
     }
 
-    fn of_canary(&self, bucket: Bucket, purpose: &str) -> [u8; 32] {
-        let system = self.system();
-        field::index(&system.record.locator, self.sys(), purpose, bucket.as_str().as_bytes())
+    fn of_canary(&self, bucket: Bucket, purpose: &str) -> Result<[u8; 32], VaultError> {
+        let system = self.system()?;
+        let value = bucket.as_str().as_bytes();
+        Ok(field::index(&system.record.locator, self.sys(), purpose, value))
     }
 }

@@ -33,7 +33,13 @@ impl Vault {
     }
 
     /// The bytes for `clips.envelope`: the DEK wrapped by the owner's KEK, and the manifest under the DEK.
-    pub fn envelope(&self, owner: &OwnerKeys, keys: &ClipKeys, revision: u32, manifest: &Manifest) -> Vec<u8> {
+    pub fn envelope(
+        &self,
+        owner: &OwnerKeys,
+        keys: &ClipKeys,
+        revision: u32,
+        manifest: &Manifest,
+    ) -> Result<Vec<u8>, VaultError> {
         let content = Envelope {
             clip: *keys.clip.as_bytes(),
             revision,
@@ -42,8 +48,8 @@ impl Vault {
             dek: &keys.dek,
             manifest,
         };
-        envelope::seal(self.sys(), &content, &owner.keys.kek, &self.system().record.locator)
-            .expect("a clip's plan has some tens of objects, far below a manifest's bound")
+        let sealed = envelope::seal(self.sys(), &content, &owner.keys.kek, &self.system()?.record.locator);
+        Ok(sealed.expect("a clip's plan has some tens of objects, far below a manifest's bound"))
     }
 
     /// The clip's next envelope under the owner's newest KEK, written into the key plane too; it counts from
@@ -62,7 +68,7 @@ impl Vault {
         let current = current.map_or(0, |sealed| sealed.revision());
         let subject = keys.clip.as_bytes();
         let revision = self.next_revision(MirrorSubject::Envelope, subject, current).await?;
-        let bytes = self.envelope(&owner, keys, revision, manifest);
+        let bytes = self.envelope(&owner, keys, revision, manifest)?;
         let mirrored = self.mirror_envelope(keys.clip, revision, &bytes, holder).await?;
         Ok(EnvelopeMade {
             bytes,
@@ -123,7 +129,7 @@ impl Vault {
         let sealed = SealedEnvelope::parse(bytes)
             .and_then(|sealed| sealed.check(*clip.as_bytes(), least_revision))
             .map_err(from_envelope)?;
-        let located = sealed.locate(self.sys(), &self.system().record.locator);
+        let located = sealed.locate(self.sys(), &self.system()?.record.locator);
         let located = located.map_err(from_envelope)?;
         if located.owner != *owner.owner.as_bytes() {
             return Err(DAMAGED);

@@ -59,6 +59,8 @@ impl Vault {
     }
 
     async fn compare(&self) -> Result<Compared, VaultError> {
+        // What cannot be judged without the root key must not be judged.
+        self.system()?;
         let mut done = Compared::default();
         let mut there = HashSet::new();
         let mut listing = self.inner.store.list(Location::KeyPlane).try_chunks(MAX_MIRROR_IDS);
@@ -204,7 +206,7 @@ impl Vault {
         let Ok(sealed) = SealedEnvelope::parse(record) else {
             return Ok(None);
         };
-        let Ok(located) = sealed.locate(self.sys(), &self.system().record.locator) else {
+        let Ok(located) = sealed.locate(self.sys(), &self.system()?.record.locator) else {
             return Ok(None);
         };
         let catalog = &self.inner.catalog;

@@ -54,7 +54,7 @@ impl Vault {
             subject: *subject,
             at_ms: ordered_at,
         };
-        let signed = tombstone.sign(self.sys(), &self.receipt_signer());
+        let signed = tombstone.sign(self.sys(), &self.receipt_signer()?);
         let entry = Entry {
             subject: *subject,
             revision: 1,
@@ -106,7 +106,7 @@ impl Vault {
             ordered_at_ms: row.ordered_at,
             done_at_ms: now,
         };
-        let text = self.receipt_signer().sign_erasure(&receipt);
+        let text = self.receipt_signer()?.sign_erasure(&receipt);
         tx.finish_erasure(kind, subject, &text, now).await?;
         Ok(())
     }
@@ -117,8 +117,9 @@ impl Vault {
     }
 
     /// The keys that tombstones and receipts are signed with, former ones too.
-    pub fn receipt_public_keys(&self) -> Vec<[u8; 32]> {
-        self.receipt_keys().iter().map(|key| key.public_key).collect()
+    pub fn receipt_public_keys(&self) -> Result<Vec<[u8; 32]>, VaultError> {
+        let keys = self.receipt_keys()?;
+        Ok(keys.iter().map(|key| key.public_key).collect())
     }
 }
 

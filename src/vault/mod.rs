@@ -27,12 +27,13 @@ mod system;
 mod uploads;
 mod vehicles;
 mod verify;
+mod waiting;
 mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, SetOnce};
 
 use dashvault_keys::provider::{self, OpenError, ProviderConfig, RootKey};
 
@@ -62,6 +63,7 @@ pub use replay::Replayed;
 pub use uploads::{PieceRef, UploadKey};
 pub use vehicles::KekChange;
 pub use verify::{Flaw, Unfit};
+pub use waiting::IngestKey;
 pub use writer::ObjectWriter;
 
 use brake::Brake;
@@ -70,6 +72,7 @@ use custody::Counts;
 use gate::Gate;
 use outage::Outage;
 use system::System;
+use waiting::Awaited;
 
 use crate::catalog::Catalog;
 use crate::model::{Clock, TenantId, UnixMs};
@@ -94,7 +97,11 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     root: Arc<dyn RootKey>,
+    /// Where the root key goes of a process that was started without it.
+    awaited: Option<Awaited>,
     system: System,
+    /// Set once the system record is open.
+    open: SetOnce<()>,
     cache: KeyCache,
     outage: Outage,
     brake: Brake,
@@ -143,16 +150,31 @@ impl Vault {
         store: Store,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
-        let custody = Custody::default();
         let (tenant, system) = system::open_or_make(config, &catalog, &root, clock.now_ms()).await?;
-        let vault = Self {
+        let vault = Self::of_parts(tenant, System::new(system), root, catalog, store, clock);
+        vault.begin().await?;
+        Ok(vault)
+    }
+
+    fn of_parts(
+        tenant: TenantId,
+        system: System,
+        root: Arc<dyn RootKey>,
+        catalog: Catalog,
+        store: Store,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let custody = Custody::default();
+        Self {
             inner: Arc::new(Inner {
                 tenant,
                 catalog,
                 store,
                 clock,
                 root,
-                system: System::new(system),
+                awaited: None,
+                system,
+                open: SetOnce::new(),
                 cache: custody.cache(),
                 outage: Outage::default(),
                 brake: custody.brake(),
@@ -162,14 +184,20 @@ impl Vault {
                 replayed: OnceCell::new(),
                 compared: OnceCell::new(),
             }),
-        };
-        match vault.begin_with_key_plane().await {
+        }
+    }
+
+    /// What a vault does first, once its system record is open.
+    async fn begin(&self) -> Result<(), VaultError> {
+        match self.begin_with_key_plane().await {
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "the key plane cannot be read yet; nothing of an owner is opened before it was");
             }
             other => other?,
         }
-        Ok(vault)
+        // Another caller may have been faster.
+        let _ = self.inner.open.set(());
+        Ok(())
     }
 
     async fn begin_with_key_plane(&self) -> Result<(), VaultError> {

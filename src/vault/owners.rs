@@ -102,7 +102,7 @@ impl Vault {
     async fn find_by_index(&self, email: &str) -> Result<Option<OwnerId>, VaultError> {
         let tenant = self.tenant();
         // The older keys first: owners move from those to the newest.
-        for index in self.system().email_indexes(tenant, email, self.now()).iter().rev() {
+        for index in self.system()?.email_indexes(tenant, email, self.now()).iter().rev() {
             let row = self.inner.catalog.owner_by_email(tenant, index).await?;
             if let Some(row) = row.filter(|row| row.state == OwnerState::Active) {
                 return Ok(Some(row.id));

@@ -89,7 +89,7 @@ impl Vault {
             }
         };
         let packed = u32::try_from(read.records.len()).unwrap_or(u32::MAX);
-        let (before, keys) = (done.findings, self.receipt_public_keys());
+        let (before, keys) = (done.findings, self.receipt_public_keys()?);
         let mut stones = Vec::with_capacity(read.records.len());
         for record in &read.records {
             match Tombstone::verify(record, self.sys(), &keys) {

@@ -1,7 +1,7 @@
 //! The deployment's own keys, opened at the start and again when they change: what signs, what hides owners, what uploads
 //! are sealed to.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use dashvault_keys::ingest::IngestPublic;
@@ -62,26 +62,59 @@ impl SystemKeys {
 }
 
 /// The system record that counts now.
-pub(super) struct System(RwLock<Arc<SystemKeys>>);
+pub(super) struct System(RwLock<Held>);
+
+enum Held {
+    /// The root key's provider has not answered yet; what uploads are sealed to may be known all the same.
+    Waiting(Option<IngestPublic>),
+    Open(Arc<SystemKeys>),
+}
 
 impl System {
     pub fn new(keys: SystemKeys) -> Self {
-        Self(RwLock::new(Arc::new(keys)))
+        Self(RwLock::new(Held::Open(Arc::new(keys))))
     }
 
-    pub fn current(&self) -> Arc<SystemKeys> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn waiting(ingest: Option<IngestPublic>) -> Self {
+        Self(RwLock::new(Held::Waiting(ingest)))
+    }
+
+    /// [`VaultError::Unavailable`] while the root key is waited for.
+    pub fn current(&self) -> Result<Arc<SystemKeys>, VaultError> {
+        match &*self.read() {
+            Held::Open(keys) => Ok(keys.clone()),
+            Held::Waiting(_) => Err(unanswered()),
+        }
+    }
+
+    /// What uploads are sealed to; known without the root key, where it was noted.
+    pub fn ingest_public(&self) -> Result<IngestPublic, VaultError> {
+        match &*self.read() {
+            Held::Open(keys) => Ok(keys.ingest_public),
+            Held::Waiting(noted) => noted.ok_or_else(unanswered),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a newer record; one that is older than what is held was put back by somebody, and is not taken.
-    fn take(&self, keys: SystemKeys) -> bool {
+    pub fn take(&self, keys: SystemKeys) -> bool {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let newer = (keys.epoch, keys.revision) > (held.epoch, held.revision);
+        let newer = match &*held {
+            Held::Open(held) => (keys.epoch, keys.revision) > (held.epoch, held.revision),
+            Held::Waiting(_) => true,
+        };
         if newer {
-            *held = Arc::new(keys);
+            *held = Held::Open(Arc::new(keys));
         }
         newer
     }
+}
+
+fn unanswered() -> VaultError {
+    VaultError::Unavailable("the root key's provider has not answered since this process started".into())
 }
 
 /// The tenant and its system record; both are made in a catalogue that has none.
@@ -95,10 +128,20 @@ pub(super) async fn open_or_make(
         Some(tenant) => tenant,
         None => make(config, catalog, root, now).await?,
     };
+    Ok((tenant, open(config, catalog, root, tenant).await?))
+}
+
+/// The tenant's system record.
+pub(super) async fn open(
+    config: &Config,
+    catalog: &Catalog,
+    root: &Arc<dyn RootKey>,
+    tenant: TenantId,
+) -> Result<SystemKeys, VaultError> {
     let row = catalog.system_record(tenant).await?.ok_or(DAMAGED)?;
     let root = root.clone();
     let opened = run_blocking(move || SystemKeys::open(tenant, row, root.as_ref())).await;
-    Ok((tenant, opened.map_err(|e| misfit(config, e))?))
+    opened.map_err(|error| misfit(config, error))
 }
 
 /// Makes tenant and record in one transaction; a process that does the same at the same time waits and finds them.
@@ -170,49 +213,54 @@ pub(super) fn from_system(error: SystemError) -> VaultError {
 }
 
 impl Vault {
-    /// The system record that counts now.
-    pub(super) fn system(&self) -> Arc<SystemKeys> {
+    /// The system record that counts now; [`VaultError::Unavailable`] while the root key is waited for.
+    pub(super) fn system(&self) -> Result<Arc<SystemKeys>, VaultError> {
         self.inner.system.current()
     }
 
     /// Signs links' tokens.
-    pub fn link_signer(&self) -> LinkSigner {
-        LinkSigner::new(&self.system().record.link.signing(self.now()).key)
+    pub fn link_signer(&self) -> Result<LinkSigner, VaultError> {
+        Ok(LinkSigner::new(&self.system()?.record.link.signing(self.now()).key))
     }
 
     /// Checks links' tokens: those of every key whose links may not have ended yet.
-    pub fn link_verifier(&self) -> LinkVerifier {
-        let system = self.system();
-        LinkVerifier::of(system.record.link.verifying(self.now()).map(|key| &key.key))
+    pub fn link_verifier(&self) -> Result<LinkVerifier, VaultError> {
+        let system = self.system()?;
+        let keys = system.record.link.verifying(self.now());
+        Ok(LinkVerifier::of(keys.map(|key| &key.key)))
     }
 
     /// Signs receipts.
-    pub fn receipt_signer(&self) -> ReceiptSigner {
-        ReceiptSigner::new(&self.system().record.receipt.signing(self.now()).key)
+    pub fn receipt_signer(&self) -> Result<ReceiptSigner, VaultError> {
+        Ok(ReceiptSigner::new(
+            &self.system()?.record.receipt.signing(self.now()).key,
+        ))
     }
 
     /// What vehicles check receipts with: the key that signs now.
-    pub fn receipt_public_key(&self) -> [u8; 32] {
-        self.receipt_signer().public_key()
+    pub fn receipt_public_key(&self) -> Result<[u8; 32], VaultError> {
+        Ok(self.receipt_signer()?.public_key())
     }
 
     /// Every receipt key there ever was, each endorsed by the one before it.
-    pub fn receipt_keys(&self) -> Vec<ReceiptKey> {
-        self.system().record.receipt_keys.clone()
+    pub fn receipt_keys(&self) -> Result<Vec<ReceiptKey>, VaultError> {
+        Ok(self.system()?.record.receipt_keys.clone())
     }
 
     /// What is kept of a new pairing code.
-    pub fn pairing_code_hash(&self, code: &str) -> [u8; 32] {
-        token::pairing_code_hash(&self.system().record.token.signing(self.now()).key, code)
+    pub fn pairing_code_hash(&self, code: &str) -> Result<[u8; 32], VaultError> {
+        let system = self.system()?;
+        let key = system.record.token.signing(self.now());
+        Ok(token::pairing_code_hash(&key.key, code))
     }
 
     /// Whether this is the code of which `hash` was kept.
-    pub fn is_pairing_code(&self, code: &str, hash: &[u8]) -> bool {
-        let system = self.system();
+    pub fn is_pairing_code(&self, code: &str, hash: &[u8]) -> Result<bool, VaultError> {
+        let system = self.system()?;
         let keys = system.record.token.verifying(self.now());
         // Every key is tried, so that the time tells nothing about which one fits.
         let fits = keys.map(|key| digest::equal(&token::pairing_code_hash(&key.key, code), hash));
-        fits.fold(false, |fits, one| fits | one)
+        Ok(fits.fold(false, |fits, one| fits | one))
     }
 
     /// Reads the system record again if another process has changed it; whether it had.
@@ -226,11 +274,11 @@ impl Vault {
     pub(super) async fn hold_system(&self, tx: &mut Tx) -> Result<Arc<SystemKeys>, VaultError> {
         let row = tx.hold_system_record(self.tenant()).await?.ok_or(DAMAGED)?;
         self.take_system(row).await?;
-        Ok(self.system())
+        self.system()
     }
 
     async fn take_system(&self, row: SystemRecordRow) -> Result<bool, VaultError> {
-        let held = self.system();
+        let held = self.system()?;
         if (row.epoch, row.revision) == (held.epoch, held.revision) {
             return Ok(false);
         }
@@ -247,6 +295,7 @@ impl Vault {
                 () = tokio::time::sleep(FOLLOW) => {}
             }
             match self.refresh_system().await {
+                Err(_) if self.is_waiting() => {}
                 Ok(false) => {}
                 Ok(true) => tracing::info!("another process has rotated the vault's keys; the new ones are in use"),
                 Err(error) => tracing::warn!(
@@ -270,7 +319,7 @@ impl Vault {
     }
 
     async fn check_record(&self) -> Result<(), Failed> {
-        let (inner, system) = (self.inner.clone(), self.system());
+        let (inner, system) = (self.inner.clone(), self.system().map_err(Failed::Passing)?);
         let opened = run_blocking(move || {
             let record = &system.wrapped;
             SystemRecord::open(inner.tenant.as_bytes(), record, inner.root.as_ref()).map(drop)

@@ -41,14 +41,14 @@ pub struct PieceRef {
 
 impl Vault {
     /// A fresh key for one upload.
-    pub fn make_upload_key(&self, upload: ClipId) -> UploadKey {
+    pub fn make_upload_key(&self, upload: ClipId) -> Result<UploadKey, VaultError> {
         let (id, key) = (UploadKeyId::random(), Secret32::make_random());
-        UploadKey {
+        Ok(UploadKey {
             id,
             upload,
-            sealed: self.seal_to_ingest(KEY_INFO, &[upload.as_bytes(), id.as_bytes()], key.expose()),
+            sealed: self.seal_to_ingest(KEY_INFO, &[upload.as_bytes(), id.as_bytes()], key.expose())?,
             key,
-        }
+        })
     }
 
     /// Opens an upload's key with the ingest key's secret half.
@@ -59,7 +59,7 @@ impl Vault {
         sealed: &[u8],
     ) -> Result<UploadKey, VaultError> {
         let key = self
-            .open_from_ingest(KEY_INFO, &[upload.as_bytes(), id.as_bytes()], sealed)
+            .open_from_ingest(KEY_INFO, &[upload.as_bytes(), id.as_bytes()], sealed)?
             .and_then(|plain| Secret32::from_slice(&plain).ok());
         let key = key.ok_or(VaultError::DamagedRow {
             table: "upload_keys",
@@ -74,14 +74,14 @@ impl Vault {
     }
 
     /// Seals what was said about an upload, for `uploads.sealed_metadata`.
-    pub fn seal_metadata(&self, upload: ClipId, metadata: &UploadMetadata) -> Vec<u8> {
+    pub fn seal_metadata(&self, upload: ClipId, metadata: &UploadMetadata) -> Result<Vec<u8>, VaultError> {
         let plain = padded_json(metadata, METADATA_PAD_BYTES);
         self.seal_to_ingest(METADATA_INFO, &[upload.as_bytes()], &plain)
     }
 
     /// Opens what was said about an upload with the ingest key's secret half.
     pub async fn open_metadata(&self, upload: ClipId, sealed: &[u8]) -> Result<UploadMetadata, VaultError> {
-        let plain = self.open_from_ingest(METADATA_INFO, &[upload.as_bytes()], sealed);
+        let plain = self.open_from_ingest(METADATA_INFO, &[upload.as_bytes()], sealed)?;
         plain
             .and_then(|plain| serde_json::from_slice(&plain).ok())
             .ok_or(VaultError::DamagedRow {
@@ -207,13 +207,19 @@ impl Vault {
         }
     }
 
-    fn seal_to_ingest(&self, info: &[u8], ids: &[&[u8; 16]], plain: &[u8]) -> Vec<u8> {
-        ingest::seal_to(&self.system().ingest_public, info, &self.aad(ids), plain)
-            .expect("the ingest key was made by this vault and is no weak point")
+    fn seal_to_ingest(&self, info: &[u8], ids: &[&[u8; 16]], plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let public = self.inner.system.ingest_public()?;
+        // A vault's own key is no weak point; a note of it that was changed may be.
+        ingest::seal_to(&public, info, &self.aad(ids), plain).map_err(|error| VaultError::Refused(error.into()))
     }
 
-    fn open_from_ingest(&self, info: &[u8], ids: &[&[u8; 16]], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.system().record.ingest.open(info, &self.aad(ids), sealed).ok()
+    fn open_from_ingest(
+        &self,
+        info: &[u8],
+        ids: &[&[u8; 16]],
+        sealed: &[u8],
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        Ok(self.system()?.record.ingest.open(info, &self.aad(ids), sealed).ok())
     }
 
     /// The tenant and the ids that a sealed value belongs to.

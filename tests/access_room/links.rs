@@ -51,6 +51,7 @@ async fn the_row_keeps_neither_token_nor_recipient() {
     let token = house
         .vault
         .link_verifier()
+        .unwrap()
         .verify(&made.token)
         .expect("signed by this vault");
     assert_eq!(

@@ -135,7 +135,10 @@ impl House {
             duration_ms: Some(CLIP_MS),
             ..ClipSummary::default()
         };
-        let envelope = self.vault.envelope(&owner_keys, &keys, 1, &Manifest::default());
+        let envelope = self
+            .vault
+            .envelope(&owner_keys, &keys, 1, &Manifest::default())
+            .unwrap();
         let mut tx = self.catalog.begin().await.unwrap();
         let moved = tx.set_clip_state(id, &[ClipState::Uploading], ClipState::Queued, START);
         assert!(moved.await.unwrap());

@@ -49,12 +49,13 @@ async fn forged_and_unknown_tokens_are_not_found() {
         secret,
     };
     let stranger = LinkSigner::new(&Secret32::make_random());
-    let by_stranger = stranger.sign(&house.vault.link_verifier().verify(&made.token).unwrap());
+    let by_stranger = stranger.sign(&house.vault.link_verifier().unwrap().verify(&made.token).unwrap());
     // Rightly signed (as an old secret of this link would be, or a link that is no more), and still not this link's.
-    let other_secret = house.vault.link_signer().sign(&token([9; 32]));
+    let other_secret = house.vault.link_signer().unwrap().sign(&token([9; 32]));
     let no_such_link = house
         .vault
         .link_signer()
+        .unwrap()
         .sign(&LinkToken::make([9; 16], made.expires_at));
     let mut flipped = made.token.clone().into_bytes();
     flipped[80] = if flipped[80] == b'A' { b'B' } else { b'A' };
@@ -117,9 +118,9 @@ async fn a_token_that_says_a_later_end_than_its_row_does_not_live_longer() {
     let owner = house.owner("driver@example.org").await;
     let clip = house.ready_clip(&owner).await;
     let made = house.link(&owner, clip, a_wish()).await;
-    let read = house.vault.link_verifier().verify(&made.token).unwrap();
+    let read = house.vault.link_verifier().unwrap().verify(&made.token).unwrap();
     let resigned = |expires_at_ms| {
-        house.vault.link_signer().sign(&LinkToken {
+        house.vault.link_signer().unwrap().sign(&LinkToken {
             link: read.link,
             expires_at_ms,
             secret: read.secret,

@@ -9,6 +9,7 @@ mod power_cut;
 mod providers;
 mod recovery;
 mod root_key_outage;
+mod root_key_start;
 mod rotation;
 mod round_trip;
 mod tus;

@@ -121,7 +121,7 @@ async fn a_broken_keyring_refuses_to_start_and_is_named() {
 }
 
 /// The service ends by itself, with an error, and says what is wrong.
-fn assert_refused(vault: &Vault, word: &str) {
+pub fn assert_refused(vault: &Vault, word: &str) {
     let mut command = vault.command([
         "serve",
         "--listen",
@@ -134,6 +134,7 @@ fn assert_refused(vault: &Vault, word: &str) {
         .arg("20")
         .arg(command.arg(vault.data()).get_program())
         .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .output()
         .expect("the program");
     let said = String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);

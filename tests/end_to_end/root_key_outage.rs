@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dashvault_test_support::{Owner, Vault, client};
+use dashvault_test_support::{KmsFront, Owner, Vault, client};
 use reqwest::{Method, Response};
 
 use crate::road_clip;
@@ -13,12 +13,12 @@ use crate::tus::Upload;
 const LIFE: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(20);
 
-async fn original(vault: &Vault, owner: &Owner, clip: &str) -> Response {
+pub async fn original(vault: &Vault, owner: &Owner, clip: &str) -> Response {
     let asked = client().get(vault.url(&format!("/v1/clips/{clip}/original")));
     asked.bearer_auth(&owner.token).send().await.expect("an answer")
 }
 
-async fn sent(vault: &Vault, owner: &Owner, bytes: &[u8]) -> String {
+pub async fn sent(vault: &Vault, owner: &Owner, bytes: &[u8]) -> String {
     let upload = Upload::create(vault, &owner.token, bytes.len() as u64)
         .await
         .expect("an upload");
@@ -32,7 +32,7 @@ async fn sent(vault: &Vault, owner: &Owner, bytes: &[u8]) -> String {
 }
 
 /// Whether any file beneath a folder holds these bytes.
-fn holds(folder: &Path, needle: &[u8]) -> bool {
+pub fn holds(folder: &Path, needle: &[u8]) -> bool {
     std::fs::read_dir(folder).expect("a folder").flatten().any(|entry| {
         let path = entry.path();
         match path.is_dir() {
@@ -118,4 +118,48 @@ async fn who_watches_goes_on_for_the_grace_and_uploads_always() {
         .lines()
         .find(|line| line.contains("keys_on_grace") && !line.starts_with('#'));
     assert!(on_grace.is_some_and(|line| !line.ends_with(" 0")), "{on_grace:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kms_key_that_is_switched_off_under_a_running_service_serves_nobody_and_on_again_everybody() {
+    let front = KmsFront::start();
+    let setup = front.keeps_root_keys_of(Vault::setup());
+    let prefix = setup.variable("DASHVAULT_KMS_PREFIX").expect("a prefix").to_owned();
+    // A grace that would last: it is for outages, and this is none.
+    let setup = setup.env("DASHVAULT_KEY_LIFE_SECS", LIFE.as_secs().to_string());
+    let vault = setup.env("DASHVAULT_KEY_GRACE_SECS", "3600").start();
+    let bytes = std::fs::read(road_clip()).expect("the clip");
+    let anna = vault.owner("anna@example.org");
+    let clip = sent(&vault, &anna, &bytes).await;
+    assert_eq!(vault.settled(&anna, &clip).await["state"], "ready");
+    assert_eq!(original(&vault, &anna, &clip).await.status(), 200);
+
+    let key = front.key_of(&format!("alias/{prefix}/e1/v1")).expect("the root key");
+    front.disable(&key);
+    let began = Instant::now();
+    loop {
+        let answer = original(&vault, &anna, &clip).await;
+        if answer.status() == 503 {
+            assert!(answer.headers().contains_key("Retry-After"));
+            break;
+        }
+        assert_eq!(answer.status(), 200);
+        assert!(began.elapsed() < 4 * LIFE, "a key in memory outlives its root key");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let late = sent(&vault, &anna, &bytes).await;
+    let (ready, parts) = vault.json(Method::GET, "/readyz", None, None).await;
+    assert_eq!(ready, 503, "somebody has to switch it on: {parts}");
+
+    front.enable(&key);
+    assert_eq!(
+        vault.settled_within(&anna, &late, Duration::from_secs(120)).await["state"],
+        "ready"
+    );
+    for id in [&clip, &late] {
+        let answer = original(&vault, &anna, id).await;
+        assert_eq!(answer.bytes().await.expect("a body"), bytes);
+    }
+    let (ready, parts) = vault.json(Method::GET, "/readyz", None, None).await;
+    assert_eq!(ready, 200, "{parts}");
 }

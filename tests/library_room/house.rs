@@ -233,7 +233,7 @@ impl House {
             incomplete: false,
             error_code: (state == ClipState::Failed).then_some("no_video"),
             kek_version: owner_keys.kek_version().into(),
-            envelope: &self.vault.envelope(owner_keys, keys, 1, &manifest),
+            envelope: &self.vault.envelope(owner_keys, keys, 1, &manifest).unwrap(),
             sealed_summary: &keys.seal(id.as_bytes(), &summary),
             sealed_details: &keys.seal(id.as_bytes(), &details),
             sha256_index: None,

@@ -152,7 +152,7 @@ impl Room {
     /// Receives the bytes in pieces and leaves the upload open.
     pub async fn receive_open(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize) -> ClipId {
         let (id, tenant, now) = (ClipId::random(), self.vault.tenant(), self.clock.now_ms());
-        let key = self.vault.make_upload_key(id);
+        let key = self.vault.make_upload_key(id).unwrap();
         let mut tx = self.catalog.begin().await.unwrap();
         tx.insert_upload(&NewUpload {
             id,
@@ -160,7 +160,7 @@ impl Room {
             owner: self.owner,
             device: None,
             length: Some(bytes.len() as u64),
-            sealed_metadata: self.vault.seal_metadata(id, metadata),
+            sealed_metadata: self.vault.seal_metadata(id, metadata).unwrap(),
             expires_at: now + 1_000_000,
             created_at: now,
         })

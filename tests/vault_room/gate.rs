@@ -84,7 +84,7 @@ async fn an_open_staging_bucket_gets_no_piece() {
     }
     let owner = room.owner("piece").await;
     let clip = dashvault::model::ClipId::random();
-    let key = vault.make_upload_key(clip);
+    let key = vault.make_upload_key(clip).unwrap();
     let until = room_now(&room) + MINUTE;
     let names = vault.reserve_pieces(clip, 2, until).await.unwrap();
     vault.put_piece(&key, owner, names[0], 0, b"bytes").await.unwrap();

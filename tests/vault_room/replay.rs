@@ -145,7 +145,7 @@ async fn a_forged_tombstone_is_a_finding_and_no_erasure() {
         };
         plant(&room, &[&stone.sign(room.vault.tenant().as_bytes(), &forger)]).await;
         // Signed by the vault, for another vault.
-        plant(&room, &[&stone.sign(&[9; 16], &room.vault.receipt_signer())]).await;
+        plant(&room, &[&stone.sign(&[9; 16], &room.vault.receipt_signer().unwrap())]).await;
     }
     // Two starts: a finding stays one until somebody looks.
     let mut room = room;
@@ -167,7 +167,7 @@ async fn a_damaged_tombstone_object_is_a_finding_and_the_whole_ones_count() {
         subject: *scene.kept_clip.as_bytes(),
         at_ms: 1,
     };
-    let signed = stone.sign(room.vault.tenant().as_bytes(), &room.vault.receipt_signer());
+    let signed = stone.sign(room.vault.tenant().as_bytes(), &room.vault.receipt_signer().unwrap());
     let name = plant(&room, &[&signed]).await;
     let mut bytes = room.keyplane.object(&name).await.to_vec();
     bytes[60] ^= 1;
@@ -195,7 +195,7 @@ async fn a_tombstone_erases_also_what_the_older_database_holds_for_a_dispute() {
     };
     plant(
         &room,
-        &[&stone.sign(room.vault.tenant().as_bytes(), &room.vault.receipt_signer())],
+        &[&stone.sign(room.vault.tenant().as_bytes(), &room.vault.receipt_signer().unwrap())],
     )
     .await;
     let room = room.restart().await;

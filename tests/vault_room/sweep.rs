@@ -155,7 +155,7 @@ async fn pieces_of_an_ended_lease_go_and_extended_ones_stay() {
     let owner = room.owner("anna").await;
     let (ended, extended) = (ClipId::random(), ClipId::random());
     for upload in [ended, extended] {
-        let key = room.vault.make_upload_key(upload);
+        let key = room.vault.make_upload_key(upload).unwrap();
         let ids = room.vault.reserve_pieces(upload, 2, NOW + MINUTE).await.unwrap();
         for id in ids {
             room.vault.put_piece(&key, owner, id, 0, b"piece").await.unwrap();

@@ -20,7 +20,7 @@ async fn put(room: &Room, key: &UploadKey, owner: OwnerId, start: u64, bytes: &[
 async fn a_piece_comes_back_under_the_key_that_the_row_holds() {
     let room = Room::new().await;
     let owner = room.owner("anna").await;
-    let made = room.vault.make_upload_key(ClipId::random());
+    let made = room.vault.make_upload_key(ClipId::random()).unwrap();
     for length in [0, 1, 65_480, 65_481, 4 << 20] {
         let bytes = plain(length);
         let piece = put(&room, &made, owner, 17, &bytes).await;
@@ -40,7 +40,7 @@ async fn a_piece_comes_back_under_the_key_that_the_row_holds() {
 async fn pieces_lie_in_staging_and_are_not_padded() {
     let room = Room::new().await;
     let owner = room.owner("anna").await;
-    let key = room.vault.make_upload_key(ClipId::random());
+    let key = room.vault.make_upload_key(ClipId::random()).unwrap();
     let piece = put(&room, &key, owner, 0, b"ten bytes.").await;
     assert!(room.data.names().await.is_empty());
     assert_eq!(room.staging.object(&name(piece.id)).await.len(), 128 + 10 + 16);
@@ -50,7 +50,7 @@ async fn pieces_lie_in_staging_and_are_not_padded() {
 async fn a_piece_opens_only_at_its_own_place() {
     let room = Room::new().await;
     let owner = room.owner("anna").await;
-    let key = room.vault.make_upload_key(ClipId::random());
+    let key = room.vault.make_upload_key(ClipId::random()).unwrap();
     let one = put(&room, &key, owner, 0, &plain(1000)).await;
     let two = put(&room, &key, owner, 1000, &plain(1000)).await;
     let refused = async |key: &UploadKey, owner, piece: PieceRef| {
@@ -68,7 +68,7 @@ async fn a_piece_opens_only_at_its_own_place() {
     refused(&key, owner, changed(|piece| piece.length = 1 << 40)).await;
     refused(&key, owner, changed(|piece| piece.commitment[0] ^= 1)).await;
     refused(&key, OwnerId::random(), one.clone()).await;
-    refused(&room.vault.make_upload_key(key.upload), owner, one.clone()).await;
+    refused(&room.vault.make_upload_key(key.upload).unwrap(), owner, one.clone()).await;
     refused(
         &key,
         owner,
@@ -90,7 +90,7 @@ async fn a_piece_opens_only_at_its_own_place() {
 async fn a_missing_piece_is_told_apart_from_a_damaged_one() {
     let room = Room::new().await;
     let owner = room.owner("anna").await;
-    let key = room.vault.make_upload_key(ClipId::random());
+    let key = room.vault.make_upload_key(ClipId::random()).unwrap();
     let piece = put(&room, &key, owner, 0, b"bytes").await;
     room.staging.remove(&name(piece.id)).await;
     let missing = room.vault.open_piece(&key, owner, &piece).await;
@@ -100,7 +100,7 @@ async fn a_missing_piece_is_told_apart_from_a_damaged_one() {
 #[tokio::test]
 async fn a_piece_has_a_bound() {
     let room = Room::new().await;
-    let key = room.vault.make_upload_key(ClipId::random());
+    let key = room.vault.make_upload_key(ClipId::random()).unwrap();
     let refused = room
         .vault
         .put_piece(&key, OwnerId::random(), ObjectId::random(), 0, &plain((16 << 20) + 1))
@@ -111,8 +111,8 @@ async fn a_piece_has_a_bound() {
 #[tokio::test]
 async fn an_uploads_key_opens_only_for_its_own_upload_and_id() {
     let room = Room::new().await;
-    let key = room.vault.make_upload_key(ClipId::random());
-    let other = room.vault.make_upload_key(ClipId::random());
+    let key = room.vault.make_upload_key(ClipId::random()).unwrap();
+    let other = room.vault.make_upload_key(ClipId::random()).unwrap();
     let open = async |upload, id| room.vault.open_upload_key(upload, id, &key.sealed).await;
     assert!(open(key.upload, key.id).await.is_ok());
     assert!(open(other.upload, key.id).await.is_err());
@@ -128,11 +128,14 @@ async fn metadata_comes_back_and_its_length_tells_little() {
         lat: Some(52.5),
         ..UploadMetadata::default()
     };
-    let sealed = room.vault.seal_metadata(upload, &said);
+    let sealed = room.vault.seal_metadata(upload, &said).unwrap();
     assert!(room.vault.open_metadata(upload, &sealed).await.unwrap() == said);
     assert_eq!(
         sealed.len(),
-        room.vault.seal_metadata(upload, &UploadMetadata::default()).len()
+        room.vault
+            .seal_metadata(upload, &UploadMetadata::default())
+            .unwrap()
+            .len()
     );
     let moved = room.vault.open_metadata(ClipId::random(), &sealed).await;
     assert!(matches!(moved, Err(VaultError::DamagedRow { table: "uploads", .. })));
@@ -143,7 +146,9 @@ async fn receiving_needs_no_root_key() {
     let room = Room::new().await;
     let owner = room.owner("anna").await;
     std::fs::remove_file(&room.keyring).unwrap();
-    let key = room.vault.make_upload_key(ClipId::random());
+    let key = room.vault.make_upload_key(ClipId::random()).unwrap();
     put(&room, &key, owner, 0, b"received").await;
-    room.vault.seal_metadata(key.upload, &UploadMetadata::default());
+    room.vault
+        .seal_metadata(key.upload, &UploadMetadata::default())
+        .unwrap();
 }

@@ -256,15 +256,15 @@ pub(in crate::http) async fn receipt(
 #[utoipa::path(
     get, path = "/v1/receipt-keys", tag = "uploads", responses((status = 200, body = ReceiptKeysBody))
 )]
-pub(in crate::http) async fn receipt_keys(face: web::Data<Face>) -> HttpResponse {
-    let keys = face.rooms.ingest.receipt_keys();
+pub(in crate::http) async fn receipt_keys(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let keys = face.rooms.ingest.receipt_keys()?;
     let keys = keys.iter().map(|key| ReceiptKeyBody {
         version: key.version,
         since_ms: key.since,
         public_key: BASE64URL_NOPAD.encode(&key.public_key),
         endorsement: BASE64URL_NOPAD.encode(&key.endorsement),
     });
-    HttpResponse::Ok().json(ReceiptKeysBody { keys: keys.collect() })
+    Ok(HttpResponse::Ok().json(ReceiptKeysBody { keys: keys.collect() }))
 }
 
 async fn create_upload(

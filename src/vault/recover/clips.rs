@@ -79,9 +79,10 @@ impl Vault {
         let Some(bytes) = object.records.first().map(|record| record.to_vec()) else {
             return refused(&"it is empty");
         };
+        let system = self.system()?;
         let located = SealedEnvelope::parse(&bytes)
             .and_then(|sealed| sealed.check(*clip.as_bytes(), copied.revision))
-            .and_then(|sealed| sealed.locate(self.sys(), &self.system().record.locator));
+            .and_then(|sealed| sealed.locate(self.sys(), &system.record.locator));
         let located = match located {
             Ok(located) => located,
             Err(error) => return refused(&error),

@@ -161,7 +161,7 @@ impl Vault {
         let mut bucket = Bucket::list(&vault.inner.store).await?;
         vault.recover_clips(id, &plane, &mut bucket, &mut done, told).await?;
         // The watch's own, and nobody's clip.
-        bucket.name(vault.canary(crate::model::Bucket::Data));
+        bucket.name(vault.canary(crate::model::Bucket::Data)?);
         done.first_orphans = bucket.orphans().take(MOST_TOLD).collect();
         done.orphans = bucket.orphans().count() as u64;
         let mut tx = begin_step(&vault.inner.catalog, id).await?;

@@ -158,7 +158,7 @@ impl Vault {
         profile: &Profile,
         now: UnixMs,
     ) -> Result<u64, VaultError> {
-        let (tenant, system) = (self.tenant(), self.system());
+        let (tenant, system) = (self.tenant(), self.system()?);
         let about = OwnerProfile {
             email: profile.about.email.clone(),
             name: profile.about.name.clone(),

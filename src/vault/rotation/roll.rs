@@ -47,7 +47,7 @@ impl Vault {
         self.erase_the_dying().await?;
         let mut report = self.begin_roll().await?;
         self.raise_fence().await?;
-        report.epoch = self.system().epoch;
+        report.epoch = self.system()?.epoch;
         report.failures = self.finish_index(tell).await?;
         let owners = self.inner.catalog.owners_with_erased_clips(self.tenant()).await?;
         let renewed = self.rotate_owners(&owners, tell).await?;
@@ -79,7 +79,7 @@ impl Vault {
 
     /// The new root key, unless an earlier run has added it.
     async fn begin_roll(&self) -> Result<Rolled, VaultError> {
-        let (root, fence) = (self.inner.root.clone(), self.system().epoch);
+        let (root, fence) = (self.inner.root.clone(), self.system()?.epoch);
         let state = run_blocking(move || root.state()).await.map_err(root_says)?;
         let resumed = state.epoch > fence || state.epochs.iter().any(|epoch| *epoch < fence);
         if !resumed {

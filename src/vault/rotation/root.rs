@@ -48,7 +48,7 @@ impl Vault {
     /// off is told by it and goes on without another key.
     pub async fn rotate_root(&self, tell: Tell<'_>) -> Result<Rewrapped, VaultError> {
         self.refresh_system().await?;
-        if self.root_epoch().await? != self.system().epoch {
+        if self.root_epoch().await? != self.system()?.epoch {
             return Err(unfinished_roll());
         }
         let root = self.inner.root.clone();
@@ -146,7 +146,7 @@ impl Vault {
     }
 
     async fn system_wrap_is_newest(&self) -> Result<bool, VaultError> {
-        let (root, system) = (self.inner.root.clone(), self.system());
+        let (root, system) = (self.inner.root.clone(), self.system()?);
         let state = run_blocking(move || root.state()).await.map_err(root_says)?;
         Ok(system.wrap_reference() == Some(state.reference))
     }

@@ -64,7 +64,7 @@ impl Vault {
         let index = keys.contains(&SystemKey::Index);
         self.refresh_system().await?;
         // One that a run was cut off in is finished, not begun again.
-        let begun = self.system().record.index.len() > 1;
+        let begun = self.system()?.record.index.len() > 1;
         let rotated: Vec<_> = keys
             .iter()
             .copied()
@@ -104,7 +104,7 @@ impl Vault {
 
     async fn reindex(&self, tell: Tell<'_>) -> Result<Failures, VaultError> {
         let (tenant, catalog) = (self.tenant(), &self.inner.catalog);
-        let version = self.system().record.index.newest().version;
+        let version = self.system()?.record.index.newest().version;
         let total = catalog.count_owners(tenant).await?;
         let (mut failures, mut done) = (Failures::default(), 0);
         for _ in 0..MAX_WALKS {
@@ -138,7 +138,7 @@ impl Vault {
         version: u32,
         failures: &mut Failures,
     ) -> Result<u64, VaultError> {
-        let (system, now) = (self.system(), self.now());
+        let (system, now) = (self.system()?, self.now());
         let mut indexes = Vec::with_capacity(owners.len());
         for owner in owners {
             match self.address(*owner).await {
