@@ -43,11 +43,12 @@ pub(super) const HIDDEN_VARIABLES: [&str; 10] = [
     "DASHVAULT_PKCS11_PIN",
 ];
 /// Variables that this program's tests and scripts read; they may stand beside its own.
-const TEST_VARIABLES: [&str; 12] = [
+const TEST_VARIABLES: [&str; 13] = [
     "DASHVAULT_BIN",
     "DASHVAULT_WORKER",
     "DASHVAULT_PYTHON",
     "DASHVAULT_WEED",
+    "DASHVAULT_RCLONE",
     "DASHVAULT_PG_BIN",
     "DASHVAULT_CHROMIUM",
     "DASHVAULT_COUNTS",
@@ -146,6 +147,12 @@ pub(super) enum ConfigError {
          refuses must not pass for a bucket that does"
     )]
     WatchProxy,
+    #[error(
+        "{file} holds no key pair: two lines, the access key id and its secret, in a file that nobody else may read (chmod 600)"
+    )]
+    WatchAccount { file: PathBuf },
+    #[error("--watch-account-file holds the store's own key: give that of an account that has nothing to do with it")]
+    WatchAccountIsOwn,
     #[error("--clips-an-hour is at least 1")]
     NoClips,
     #[error(transparent)]

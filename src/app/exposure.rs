@@ -26,7 +26,7 @@ const FIRST_ROUND: Duration = Duration::from_secs(20);
 /// Commands of the watch over our own buckets.
 #[derive(Subcommand)]
 pub(super) enum ExposureCommand {
-    /// Look once at every bucket as a stranger; ends with 1 if one is open, 3 if it cannot be told
+    /// Look once at every bucket as a stranger; ends with 0 if all are private, 4 if one is open, 3 if it cannot be told
     Check(ExposureArgs),
     /// Look again and again, also on a machine of its own: it needs no key and no credentials
     Watch(ExposureArgs),
@@ -61,9 +61,7 @@ async fn check(config: AloneConfig, output: Output) -> Result<(), CommandError> 
     }
     let has = |verdict| told.iter().any(|one| one.set.verdict == verdict);
     match () {
-        () if has(Verdict::Exposed) => Err(CommandError::Refused(
-            "strangers get at what is listed as EXPOSED: shut it; nothing of it was deleted".to_owned(),
-        )),
+        () if has(Verdict::Exposed) => Err(CommandError::Open),
         () if has(Verdict::Unknown) => Err(CommandError::CannotTell),
         () => Ok(()),
     }
@@ -126,7 +124,16 @@ fn tell(told: &Told, output: Output) {
         Verdict::Unknown => "unknown",
     };
     output.tell(
-        &json!({ "bucket": bucket, "verdict": verdict.as_str(), "reason": told.reason }),
+        &json!({
+            "bucket": bucket, "verdict": verdict.as_str(), "reason": told.reason, "asked_as_account": told.asked_as_account,
+        }),
         &format!("{bucket:<9} {word:<8} {}", told.reason),
     );
+    for read in &told.settings {
+        let (setting, grade, state) = (&read.setting, read.grade.as_str(), &read.state);
+        output.tell(
+            &json!({ "bucket": bucket, "setting": setting, "grade": grade, "state": state }),
+            &format!("{bucket:<9} {setting:<19} {grade:<13} {state}"),
+        );
+    }
 }

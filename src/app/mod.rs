@@ -65,6 +65,9 @@ enum CommandError {
     },
     #[error(transparent)]
     Exposure(#[from] crate::exposure::ExposureError),
+    /// Strangers get at a bucket.
+    #[error("strangers get at what is listed as EXPOSED: shut it; nothing of it was deleted")]
+    Open,
     /// Neither yes nor no: what was asked could not be found out.
     #[error("what strangers get could not be told for every bucket")]
     CannotTell,
@@ -94,8 +97,9 @@ pub fn run() -> ExitCode {
         Err(error) => {
             output.tell_failure(&output::sentence(&error));
             match error {
-                // Beside clap's 2 for a command line that is none.
+                // Beside clap's 2 for a command line that is none, and 1 for a command that could not do its work.
                 CommandError::CannotTell => ExitCode::from(3),
+                CommandError::Open => ExitCode::from(4),
                 _ => ExitCode::FAILURE,
             }
         }

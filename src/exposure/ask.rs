@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::header::{HOST, HeaderValue};
-use reqwest::{Client, Method, NoProxy, Proxy, Response, redirect};
+use reqwest::{Client, Method, NoProxy, Proxy, RequestBuilder, Response, redirect};
 use tokio::time::Instant;
 
 use super::judge::{Answer, Asked, Form, NO_CONNECTION, Probe, Shape};
+use crate::store::Signer;
 
 /// A stranger does not wait longer either.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Enough for the beginning of a listing and the code of an error; nothing behind it is read.
 const MOST_BODY_BYTES: usize = 4096;
+/// Settings are read whole: a policy has 20 KiB at most, and a lifecycle a thousand rules.
+const MOST_SETTING_BYTES: usize = 256 * 1024;
 /// Questions to one bucket at the same time: few, so that the watch crowds nobody.
 const AT_ONCE: usize = 6;
 /// What the sealed objects of every kind begin with: the magic of keys/FORMAT.md without its last letter.
@@ -41,6 +44,7 @@ pub struct Address {
 }
 
 /// What is asked about one bucket in a round.
+#[derive(Clone)]
 pub(super) struct Questions {
     /// Path of an object that is known to be there.
     pub canary: Option<String>,
@@ -75,12 +79,18 @@ impl Stranger {
         Ok(Self { client })
     }
 
-    /// Every question through one address; what has no answer at `until` has none.
-    pub async fn ask(&self, address: &Address, questions: &Questions, until: Instant) -> Vec<Asked> {
+    /// Every question through one address, as an account if one is given; what has no answer at `until` has none.
+    pub async fn ask(
+        &self,
+        address: &Address,
+        questions: &Questions,
+        account: Option<&Signer>,
+        until: Instant,
+    ) -> Vec<Asked> {
         let list = questions.list(address.form);
         futures_util::stream::iter(list)
             .map(|(probe, path, object)| async move {
-                let answer = tokio::time::timeout_at(until, self.ask_one(address, probe, &path)).await;
+                let answer = tokio::time::timeout_at(until, self.ask_one(address, probe, &path, account)).await;
                 let answer = answer.unwrap_or(Answer::None(TOO_LATE));
                 Asked { probe, object, answer }
             })
@@ -89,11 +99,38 @@ impl Stranger {
             .await
     }
 
-    async fn ask_one(&self, address: &Address, probe: Probe, path: &str) -> Answer {
-        let method = match probe {
-            Probe::HeadBucket | Probe::HeadCanary | Probe::HeadObject | Probe::HeadMissing => Method::HEAD,
-            Probe::Write => Method::PUT,
-            _ => Method::GET,
+    /// The status and the text of one setting, as an account that may read it.
+    pub async fn read(&self, address: &Address, path: &str, account: &Signer, until: Instant) -> Option<(u16, String)> {
+        let asked = async {
+            let answer = self
+                .request(address, Method::GET, path, Some(account))?
+                .send()
+                .await
+                .ok()?;
+            let status = answer.status().as_u16();
+            let body = beginning(answer, MOST_SETTING_BYTES).await.ok()?;
+            Some((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        tokio::time::timeout_at(until, asked).await.ok().flatten()
+    }
+
+    /// None if it cannot be signed.
+    fn request(
+        &self,
+        address: &Address,
+        method: Method,
+        path: &str,
+        account: Option<&Signer>,
+    ) -> Option<RequestBuilder> {
+        let signed = match (account, &address.host) {
+            (None, _) => Vec::new(),
+            (Some(account), None) => account.sign(method.as_str(), &format!("{}{path}", address.base)).ok()?,
+            (Some(account), Some(host)) => {
+                let (scheme, _) = address.base.split_once("://")?;
+                account
+                    .sign(method.as_str(), &format!("{scheme}://{host}{path}"))
+                    .ok()?
+            }
         };
         let mut request = self.client.request(method, format!("{}{path}", address.base));
         if let Some(host) = &address.host
@@ -101,6 +138,21 @@ impl Stranger {
         {
             request = request.header(HOST, host);
         }
+        for (name, value) in signed {
+            request = request.header(name, value);
+        }
+        Some(request)
+    }
+
+    async fn ask_one(&self, address: &Address, probe: Probe, path: &str, account: Option<&Signer>) -> Answer {
+        let method = match probe {
+            Probe::HeadBucket | Probe::HeadCanary | Probe::HeadObject | Probe::HeadMissing => Method::HEAD,
+            Probe::Write => Method::PUT,
+            _ => Method::GET,
+        };
+        let Some(mut request) = self.request(address, method, path, account) else {
+            return Answer::None("the question cannot be signed");
+        };
         if probe == Probe::Write {
             // Of a length that none of ours has, and nothing in it.
             request = request.body(vec![0_u8; 8]);
@@ -108,7 +160,7 @@ impl Stranger {
         match request.send().await {
             Ok(answer) => {
                 let status = answer.status().as_u16();
-                match beginning(answer).await {
+                match beginning(answer, MOST_BODY_BYTES).await {
                     Ok(body) => Answer::Http {
                         status,
                         shape: shape(&body),
@@ -159,14 +211,14 @@ impl Questions {
 }
 
 /// The first bytes of a body; a body that goes on is let go.
-async fn beginning(answer: Response) -> Result<Vec<u8>, reqwest::Error> {
+async fn beginning(answer: Response, most_bytes: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     let mut stream = answer.bytes_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk?;
-        let room = MOST_BODY_BYTES - body.len();
+        let room = most_bytes - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MOST_BODY_BYTES {
+        if body.len() == most_bytes {
             break;
         }
     }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::ask::{Questions, Stranger};
-use super::judge::{Answer, Asked, Judged, Probe, judge};
+use super::ask::{Address, Questions};
+use super::judge::{Answer, Asked, Judged, Probe, beside_strangers, judge};
 use super::{ExposureError, Watch, Watched};
 use crate::model::{Bucket, ObjectId, Trouble};
+use crate::store::Signer;
 use crate::vault::object_path;
 
 /// Objects of ours that are asked for in a round, beside the canary.
@@ -19,8 +20,8 @@ const WRITE_LASTS_MS: i64 = 60_000;
 const OWN_LIMIT: Duration = Duration::from_secs(4);
 
 impl Watch {
-    /// Every question through every address of a bucket.
-    pub(super) async fn ask_all(&self, one: &Watched, writes: bool) -> Result<Vec<Judged>, ExposureError> {
+    /// Every question through every address of a bucket; what is asked seldom too, if it is `seldom`.
+    pub(super) async fn ask_all(&self, one: &Watched, seldom: bool) -> Result<Vec<Judged>, ExposureError> {
         let inner = &self.inner;
         let no_canary = self.plant_canary(one.bucket).await;
         let from = ObjectId::random();
@@ -32,7 +33,7 @@ impl Watch {
         let canaries = inner.catalog.canaries().await?;
         let canary = canaries.iter().find(|canary| canary.bucket == one.bucket);
         let canary = canary.map(|canary| canary.object).or_else(|| known.first().copied());
-        let write = writes.then(ObjectId::random);
+        let write = (seldom && inner.config.tries_writes).then(ObjectId::random);
         let path = |id| object_path(one.bucket, id);
         let questions = Questions {
             canary: canary.map(path),
@@ -50,7 +51,10 @@ impl Watch {
             tx.note_probe_write(name, one.bucket, inner.clock.now_ms()).await?;
             tx.commit().await?;
         }
-        let asked = self.ask_everywhere(&inner.stranger, one, &questions).await;
+        let (asked, accounts) = tokio::join!(
+            self.ask_everywhere(&one.addresses, &questions, None),
+            self.ask_as_any_account(one, &questions, seldom)
+        );
         let may_lie_there = asked.iter().flatten().any(may_have_written);
         let judged = one.addresses.iter().zip(&asked);
         let mut judged: Vec<_> = judged.map(|(address, asked)| judge(address.form, asked)).collect();
@@ -59,6 +63,8 @@ impl Watch {
             canary.is_none().then(|| nothing.to_owned())
         });
         judged.extend(why.map(Judged::unclear));
+        let beside = beside_strangers(accounts, &judged);
+        judged.extend(beside);
         if let Some(name) = write {
             self.after_write(one.bucket, name, may_lie_there).await?;
         }
@@ -66,13 +72,49 @@ impl Watch {
     }
 
     /// Through all addresses at once: none waits for another that is slow.
-    async fn ask_everywhere(&self, stranger: &Stranger, one: &Watched, questions: &Questions) -> Vec<Vec<Asked>> {
+    async fn ask_everywhere(
+        &self,
+        addresses: &[Address],
+        questions: &Questions,
+        account: Option<&Signer>,
+    ) -> Vec<Vec<Asked>> {
         let until = self.deadline();
-        let asked = one
-            .addresses
+        let stranger = &self.inner.stranger;
+        let asked = addresses
             .iter()
-            .map(|address| stranger.ask(address, questions, until));
+            .map(|address| stranger.ask(address, questions, account, until));
         futures_util::future::join_all(asked).await
+    }
+
+    /// What an account gets that has nothing to do with us, where a key pair of one is given: asked seldom, and every round
+    /// as long as it is not a clear no.
+    async fn ask_as_any_account(&self, one: &Watched, questions: &Questions, seldom: bool) -> Vec<Judged> {
+        // What is no S3 service knows no accounts.
+        let addresses: Vec<_> = one.addresses.iter().filter(|a| a.form.is_s3()).cloned().collect();
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let Some(account) = &self.inner.config.account else {
+            let unchecked = "not checked: what any other account of the store's service gets (--watch-account-file)";
+            return vec![Judged {
+                warnings: vec![unchecked.to_owned()],
+                // No address was found by this.
+                is_absent: true,
+                ..Judged::default()
+            }];
+        };
+        if !seldom && let Some(known) = self.known_of_accounts(one.bucket) {
+            return known;
+        }
+        let reads = Questions {
+            write: None,
+            ..questions.clone()
+        };
+        let asked = self.ask_everywhere(&addresses, &reads, Some(account)).await;
+        let judged = addresses.iter().zip(&asked);
+        let judged: Vec<_> = judged.map(|(address, asked)| judge(address.form, asked)).collect();
+        self.keep_of_accounts(one.bucket, &judged);
+        judged
     }
 
     /// Puts the bucket's canary where it is not there, and tells why it could not: then a refusal of it proves nothing, for

@@ -69,7 +69,10 @@ impl Control {
             missing: "missing".to_owned(),
             write: None,
         };
-        let judged = judge(Form::PathStyle, &stranger.ask(&self.address, &questions, until).await);
+        let judged = judge(
+            Form::PathStyle,
+            &stranger.ask(&self.address, &questions, None, until).await,
+        );
         let seen = |probe: Probe| judged.openings.iter().any(|opening| opening.probe == probe.as_str());
         seen(Probe::ListV2) && seen(Probe::GetCanary)
     }

@@ -7,6 +7,28 @@ use crate::model::Verdict;
 
 /// The answer of an address that cannot be reached.
 pub(super) const NO_CONNECTION: &str = "no connection, or no such name";
+/// What stores say to a question without a signature that answer it with 400 and not with 403.
+const UNSIGNED: [&str; 4] = [
+    "InvalidRequest",
+    "MissingAuthenticationToken",
+    "MissingSecurityHeader",
+    "UnsupportedAlgorithm",
+];
+/// Who asked was not believed to be who they are, which refuses nobody.
+const NOT_BELIEVED: [&str; 10] = [
+    "AccountProblem",
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "NotSignedUp",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+];
+/// Behind a probe's word, where a key pair of another account was enough.
+const BY_ANY_ACCOUNT: &str = "-by-any-account";
 /// The form of address of what lies in a folder.
 pub(super) const FOLDER: &str = "folder";
 
@@ -121,7 +143,7 @@ impl Form {
     }
 
     /// Whether an S3 service answers there, which says why it refuses.
-    const fn is_s3(self) -> bool {
+    pub(super) const fn is_s3(self) -> bool {
         matches!(self, Self::PathStyle | Self::VirtualHost)
     }
 }
@@ -180,7 +202,14 @@ pub fn judge(form: Form, asked: &[Asked]) -> Judged {
     let says_yes = asked
         .iter()
         .any(|a| a.probe.is_missing() && status(&a.answer).is_some_and(is_success));
+    let is_unsigned = asked
+        .iter()
+        .any(|a| a.probe == Probe::GetCanary && wants_signature(&a.answer));
     for one in asked {
+        // A HEAD has no words, and is refused as the rest is.
+        if wants_signature(&one.answer) || (is_unsigned && one.probe.is_head() && status(&one.answer) == Some(400)) {
+            continue;
+        }
         match seen(form, one, says_yes) {
             Seen::Shut => {}
             Seen::Absent => judged.is_absent = true,
@@ -208,6 +237,22 @@ pub fn judge(form: Form, asked: &[Asked]) -> Judged {
     judged
 }
 
+/// What any account gets that has nothing to do with us, beside what everybody gets anyway.
+pub(super) fn beside_strangers(accounts: Vec<Judged>, strangers: &[Judged]) -> Vec<Judged> {
+    let is_open_anyway = |way: &Opening| strangers.iter().any(|judged| judged.openings.contains(way));
+    let beside = accounts.into_iter().map(|mut judged| {
+        judged.openings.retain(|way| !is_open_anyway(way));
+        for way in &mut judged.openings {
+            way.probe.push_str(BY_ANY_ACCOUNT);
+        }
+        for why in &mut judged.unclear {
+            why.insert_str(0, "as another account, ");
+        }
+        judged
+    });
+    beside.collect()
+}
+
 /// A name that nobody has is answered otherwise than one that is refused: strangers learn which names there are.
 fn names_told(form: Form, asked: &[Asked]) -> Option<Opening> {
     let of = |probe| asked.iter().find(|a| a.probe == probe).and_then(|a| status(&a.answer));
@@ -232,6 +277,11 @@ fn seen(form: Form, one: &Asked, says_yes: bool) -> Seen {
         Answer::Http { status, shape } => (*status, shape),
     };
     let probe = one.probe;
+    if let Shape::Code(code) = shape
+        && NOT_BELIEVED.contains(&code.as_str())
+    {
+        return Seen::Unclear(format!("the account that asked is not believed ({code})"));
+    }
     match status {
         200..=299 => success(probe, shape, says_yes),
         300..=399 => Seen::Unclear(format!(
@@ -270,6 +320,10 @@ fn absent(form: Form, probe: Probe, shape: &Shape) -> Seen {
         _ if form == Form::Configured || probe.is_head() => Seen::Shut,
         _ => Seen::Unclear("nothing is there (404), and it does not say what".to_owned()),
     }
+}
+
+fn wants_signature(answer: &Answer) -> bool {
+    matches!(answer, Answer::Http { status: 400, shape: Shape::Code(code) } if UNSIGNED.contains(&code.as_str()))
 }
 
 fn is_no_such_key(answer: &Answer) -> bool {
@@ -485,6 +539,41 @@ mod tests {
             Verdict::Unknown,
             "the bucket must be somewhere"
         );
+    }
+
+    #[test]
+    fn a_store_that_wants_a_signature_refuses_whoever_has_none() {
+        let all = |answer: fn(Probe) -> Answer| -> Vec<_> {
+            let probes = NAMED.into_iter().chain(OTHERS);
+            probes.map(|probe| (probe, answer(probe))).collect()
+        };
+        let wants = |probe: Probe| match probe.is_head() {
+            true => http(400, Shape::Empty),
+            false => http(400, code("UnsupportedAlgorithm")),
+        };
+        assert_eq!(of(Form::PathStyle, &all(wants)), Verdict::Private);
+        let bad = |_| http(400, Shape::Other);
+        assert_eq!(
+            of(Form::PathStyle, &all(bad)),
+            Verdict::Unknown,
+            "a 400 of another kind says nothing"
+        );
+        let head = [(Probe::HeadCanary, http(400, Shape::Empty))];
+        assert_eq!(
+            of(Form::PathStyle, &head),
+            Verdict::Unknown,
+            "nothing else there wants a signature"
+        );
+    }
+
+    #[test]
+    fn an_account_that_is_not_believed_was_not_refused() {
+        for word in NOT_BELIEVED {
+            for status in [400, 403] {
+                let answer = [(Probe::GetCanary, http(status, code(word)))];
+                assert_eq!(of(Form::PathStyle, &answer), Verdict::Unknown, "{word}");
+            }
+        }
     }
 
     #[test]

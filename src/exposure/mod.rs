@@ -6,9 +6,11 @@
 pub mod address;
 mod ask;
 mod bucket;
+mod configuration;
 mod control;
 pub mod judge;
 mod permissions;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,16 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use ask::Address;
 
-use crate::catalog::{Catalog, CatalogError, NewVerdict, VerdictSet};
+use crate::catalog::{BucketSetting, Catalog, CatalogError, NewVerdict, VerdictSet};
 use crate::model::{Bucket, Clock, UnixMs, Verdict};
+use crate::store::Signer;
 use crate::vault::Vault;
 
 use ask::Stranger;
 use control::Control;
-use judge::verdict;
+use judge::{Judged, verdict};
 
-/// A write is tried so often: each costs two rows, and a bucket that anybody can write to is rarer than one to read.
-const WRITES_EVERY: Duration = Duration::from_secs(15 * 60);
+/// So often a write is tried, which costs two rows; another account asks; and the configuration is read.
+pub const SELDOM: Duration = Duration::from_secs(15 * 60);
 /// Longer than all questions of a round take where a store answers at once; later ones count as without an answer, so that
 /// no address is slow enough to keep a bucket from its verdict.
 const MOST_ASKING: Duration = Duration::from_secs(10);
@@ -44,6 +47,12 @@ pub struct Config {
     pub patience: Duration,
     /// The way out of this network, where there is no other; not for what is on this machine.
     pub proxy: Option<String>,
+    /// A key pair of an account that has nothing to do with us: "any authenticated user" is public too.
+    pub account: Option<Signer>,
+    /// The vault's own, where the configuration of the buckets is to be read.
+    pub own: Option<Signer>,
+    /// From one write, look as another account and look at the configuration to the next: [`SELDOM`] but in tests.
+    pub seldom: Duration,
     /// Whether writes are tried.
     pub tries_writes: bool,
     /// A word for the place from which it looks.
@@ -81,6 +90,10 @@ pub struct Told {
     pub set: VerdictSet,
     /// For people.
     pub reason: String,
+    /// How it is configured, in the rounds that look at that.
+    pub settings: Vec<BucketSetting>,
+    /// Whether it was asked as another account too.
+    pub asked_as_account: bool,
 }
 
 /// The watch. Cheap to clone.
@@ -96,7 +109,10 @@ struct Inner {
     vault: Option<Vault>,
     clock: Arc<dyn Clock>,
     stranger: Stranger,
-    wrote: Mutex<Option<Instant>>,
+    /// When it was last done what is done seldom.
+    seldom_at: Mutex<Option<Instant>>,
+    /// What the last look as another account gave, by bucket.
+    of_accounts: Mutex<Vec<(Bucket, Vec<Judged>)>>,
 }
 
 impl Watch {
@@ -114,7 +130,8 @@ impl Watch {
                 catalog,
                 vault,
                 clock,
-                wrote: Mutex::new(None),
+                seldom_at: Mutex::new(None),
+                of_accounts: Mutex::default(),
             }),
         })
     }
@@ -127,12 +144,12 @@ impl Watch {
         let is_asked = inner.config.watched.iter().any(|one| !one.addresses.is_empty());
         // Permissions are looked at without asking anybody.
         let control_was_seen = !is_asked || Control::is_seen(&inner.stranger, self.deadline()).await;
-        let writes = inner.config.tries_writes && self.is_time_to_write();
+        let seldom = self.is_time_for_all();
         let looked = inner
             .config
             .watched
             .iter()
-            .map(|one| self.look(one, control_was_seen, writes));
+            .map(|one| self.look(one, control_was_seen, seldom));
         futures_util::future::join_all(looked).await.into_iter().collect()
     }
 
@@ -156,12 +173,12 @@ impl Watch {
         }
     }
 
-    async fn look(&self, one: &Watched, control_was_seen: bool, writes: bool) -> Result<Told, ExposureError> {
+    async fn look(&self, one: &Watched, control_was_seen: bool, seldom: bool) -> Result<Told, ExposureError> {
         let inner = &self.inner;
         let mut judged = Vec::new();
         judged.extend(permissions::look(one));
         if !one.addresses.is_empty() {
-            judged.extend(self.ask_all(one, writes).await?);
+            judged.extend(self.ask_all(one, seldom).await?);
         }
         let (verdict, reason) = verdict(&judged, control_was_seen);
         let told = NewVerdict {
@@ -177,10 +194,16 @@ impl Watch {
         let set = tx.set_verdict(&told, now).await?;
         tx.commit().await?;
         self.alarm(one.bucket, &set, &reason, now).await?;
+        let settings = match seldom {
+            true => self.read_settings(one).await?,
+            false => Vec::new(),
+        };
         Ok(Told {
             bucket: one.bucket,
             set,
             reason,
+            settings,
+            asked_as_account: inner.config.account.is_some() && !one.addresses.is_empty(),
         })
     }
 
@@ -189,13 +212,29 @@ impl Watch {
         tokio::time::Instant::now() + (self.inner.config.patience * 4).min(MOST_ASKING)
     }
 
-    fn is_time_to_write(&self) -> bool {
-        let mut wrote = self.inner.wrote.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = wrote.is_none_or(|at| at.elapsed() >= WRITES_EVERY);
+    fn is_time_for_all(&self) -> bool {
+        let mut last = self.inner.seldom_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= self.inner.config.seldom);
         if due {
-            *wrote = Some(Instant::now());
+            *last = Some(Instant::now());
         }
         due
+    }
+
+    /// What another account was refused when it last asked, if it was a clear no.
+    fn known_of_accounts(&self, bucket: Bucket) -> Option<Vec<Judged>> {
+        let known = self.inner.of_accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, judged) = known.iter().find(|(of, _)| *of == bucket)?;
+        let is_clear = judged
+            .iter()
+            .all(|one| one.openings.is_empty() && one.unclear.is_empty());
+        is_clear.then(|| judged.clone())
+    }
+
+    fn keep_of_accounts(&self, bucket: Bucket, judged: &[Judged]) {
+        let mut known = self.inner.of_accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(of, _)| *of != bucket);
+        known.push((bucket, judged.to_vec()));
     }
 
     /// Tells whoever reads the log.

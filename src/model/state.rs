@@ -86,6 +86,16 @@ states! {
         Unknown = "unknown",
     }
 
+    /// What a bucket's setting means.
+    Grade {
+        /// It keeps strangers out, or lets nothing out.
+        Fine = "fine",
+        /// Somebody should know of it; the bucket may be private all the same.
+        Finding = "finding",
+        /// The store does not tell it.
+        NotCheckable = "not-checkable",
+    }
+
     /// Where an upload is.
     UploadState {
         /// Bytes are welcome.

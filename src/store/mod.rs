@@ -9,6 +9,7 @@ mod facts;
 mod folder;
 mod parts;
 mod s3;
+mod sign;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub use entries::{Entry, Looked};
 pub use error::{Cause, StoreError};
 pub use facts::Facts;
 pub use parts::Parts;
+pub use sign::Signer;
 
 use crate::model::{Bucket, ObjectId, UnixMs};
 

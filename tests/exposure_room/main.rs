@@ -4,6 +4,7 @@
 mod fake;
 mod faults;
 mod servers;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,9 @@ fn config(bucket: Bucket, addresses: Vec<Address>, patience: Duration) -> Config
         interval: Duration::from_secs(1),
         patience,
         proxy: None,
+        account: None,
+        own: None,
+        seldom: dashvault::exposure::SELDOM,
         tries_writes: true,
         watcher: "test".to_owned(),
     }

@@ -1,5 +1,7 @@
 //! The command line of the watch over our own buckets.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 /// How our own buckets are watched.
@@ -19,6 +21,10 @@ pub(in crate::app) struct WatchArgs {
     /// Ask through this proxy, where nothing else leads out; without it none is used, whatever the variables say
     #[arg(long, env = "DASHVAULT_WATCH_PROXY", value_name = "URL")]
     pub(in crate::app) watch_proxy: Option<String>,
+    /// A file with the access key id and the secret, a line each, of an account that has nothing to do with this vault: what any
+    /// account of the store's service gets is looked at with it every 15 minutes; mode 0600
+    #[arg(long, env = "DASHVAULT_WATCH_ACCOUNT_FILE", value_name = "FILE")]
+    pub(in crate::app) watch_account_file: Option<PathBuf>,
     /// Whether a stranger's write is tried every 15 minutes (default: true)
     #[arg(long, env = "DASHVAULT_PROBE_WRITES", num_args = 0..=1, default_missing_value = "true")]
     pub(in crate::app) probe_writes: Option<bool>,

@@ -1,6 +1,7 @@
 //! What the watch looks at: every bucket through every address, folders and the files that hold keys. It needs no key and no
 //! credentials, so a machine of its own can be given neither.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::{ConfigError, DATA, File, REGION, S3File, Variables};
 use crate::exposure::judge::Form;
 use crate::exposure::{self, Watched, address};
 use crate::model::Bucket;
+use crate::store::Signer;
 use crate::{catalog, store};
 
 /// Between two rounds when nobody says how long.
@@ -21,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const MOST_INTERVAL_SECS: u64 = 3_600;
 /// An address is a line, and each is asked a score of questions a round.
 const MOST_ADDRESSES: usize = 16;
+/// Two lines.
+const MOST_ACCOUNT_BYTES: u64 = 4_096;
 
 /// The file's table `[watch]`.
 #[derive(Default, Deserialize)]
@@ -29,6 +33,7 @@ pub(super) struct WatchFile {
     interval_secs: Option<u64>,
     addresses: Option<Vec<String>>,
     proxy: Option<String>,
+    account_file: Option<PathBuf>,
     probe_writes: Option<bool>,
     name: Option<String>,
 }
@@ -113,10 +118,21 @@ pub(super) fn compose(
     if let Some(proxy) = &proxy {
         may_be_asked_by_proxy(proxy, &watched)?;
     }
+    let (own, region) = own_account(file.s3.as_ref(), variables);
+    let named = args.watch_account_file.clone().or(in_file.account_file.clone());
+    let account = named.map(|path| account(&path, &region)).transpose()?;
+    if let (Some(own), Some(account)) = (&own, &account)
+        && own.is_same_as(account)
+    {
+        return Err(ConfigError::WatchAccountIsOwn);
+    }
     Ok(exposure::Config {
         watched,
         interval,
         proxy,
+        account,
+        own,
+        seldom: exposure::SELDOM,
         patience: PATIENCE,
         tries_writes: args.probe_writes.or(in_file.probe_writes).unwrap_or(true),
         watcher: args
@@ -125,6 +141,33 @@ pub(super) fn compose(
             .or(in_file.name.clone())
             .unwrap_or_else(|| name.to_owned()),
     })
+}
+
+/// The store's own key pair, where it is given, and the region.
+fn own_account(file: Option<&S3File>, variables: Variables<'_>) -> (Option<Signer>, String) {
+    let none = S3File::default();
+    let file = file.unwrap_or(&none);
+    let either = |name: &str, in_file: &Option<String>| variables(name).or(in_file.clone());
+    let region = either("DASHVAULT_S3_REGION", &file.region).unwrap_or_else(|| REGION.to_owned());
+    let id = either("DASHVAULT_S3_ACCESS_KEY_ID", &file.access_key_id);
+    let secret = either("DASHVAULT_S3_SECRET_ACCESS_KEY", &file.secret_access_key);
+    let own = id.zip(secret).map(|(id, secret)| Signer::new(&region, &id, &secret));
+    (own, region)
+}
+
+/// Reads a key pair, a line each.
+fn account(path: &Path, region: &str) -> Result<Signer, ConfigError> {
+    let unusable = || ConfigError::WatchAccount { file: path.to_owned() };
+    let about = std::fs::metadata(path).map_err(|_| unusable())?;
+    if about.permissions().mode() & 0o077 != 0 || about.len() > MOST_ACCOUNT_BYTES {
+        return Err(unusable());
+    }
+    let text = std::fs::read_to_string(path).map_err(|_| unusable())?;
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    match lines[..] {
+        [id, secret] => Ok(Signer::new(region, id, secret)),
+        _ => Err(unusable()),
+    }
 }
 
 /// An S3 service says in its own words that it refuses, and a name that is asked over TLS is asked itself. What else is
@@ -167,4 +210,81 @@ fn buckets(file: Option<&S3File>, folder: &Path, variables: Variables<'_>) -> Ve
         keyring: None,
     });
     watched.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &WatchArgs) -> Result<exposure::Config, ConfigError> {
+        let known = |name: &str| {
+            let value = match name {
+                "DASHVAULT_S3_ENDPOINT" => "http://store.example.org",
+                "DASHVAULT_S3_BUCKET" => "clips",
+                "DASHVAULT_S3_ACCESS_KEY_ID" => "OWN",
+                "DASHVAULT_S3_SECRET_ACCESS_KEY" => "own secret",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        AloneConfig::read(&DataArgs::default(), args, &known).map(|alone| alone.watch)
+    }
+
+    #[test]
+    fn another_account_comes_from_a_file_of_ones_own_and_is_not_the_store_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("account");
+        let args = WatchArgs {
+            watch_account_file: Some(file.clone()),
+            ..WatchArgs::default()
+        };
+        let given = |text: &str, mode: u32| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            read(&args)
+        };
+        let config = given("OTHER\nsecret\n", 0o600).unwrap();
+        assert!(config.account.is_some() && config.own.is_some());
+        assert!(!format!("{config:?}").contains("secret"));
+        for (text, mode) in [
+            ("OTHER\nsecret\n", 0o640),
+            ("OTHER\n", 0o600),
+            ("a\nb\nc\n", 0o600),
+            ("", 0o600),
+        ] {
+            let refused = given(text, mode);
+            assert!(
+                matches!(refused, Err(ConfigError::WatchAccount { .. })),
+                "{text:?} {mode:o}"
+            );
+        }
+        let own = given("OWN\nsecret\n", 0o600);
+        assert!(matches!(own, Err(ConfigError::WatchAccountIsOwn)));
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(read(&args), Err(ConfigError::WatchAccount { .. })));
+        assert!(read(&WatchArgs::default()).unwrap().account.is_none());
+    }
+
+    #[test]
+    fn a_proxy_may_not_stand_before_what_would_refuse_in_clear() {
+        let through = |proxy: &str, address: &[&str]| {
+            read(&WatchArgs {
+                watch_proxy: Some(proxy.to_owned()),
+                watch_address: address.iter().map(|a| (*a).to_owned()).collect(),
+                ..WatchArgs::default()
+            })
+        };
+        let config = through("http://proxy:3128", &["data=https://cdn.example.org"]).unwrap();
+        assert_eq!(config.proxy.as_deref(), Some("http://proxy:3128"));
+        for (proxy, address) in [
+            ("proxy:3128", &[][..]),
+            ("http://user:password@proxy:3128", &[]),
+            ("http://proxy:3128", &["data=http://cdn.example.org"]),
+        ] {
+            assert!(
+                matches!(through(proxy, address), Err(ConfigError::WatchProxy)),
+                "{proxy} {address:?}"
+            );
+        }
+    }
 }
