@@ -51,6 +51,7 @@ def environment():
         CARGO_TERM_COLOR="never",
         DASHVAULT_PYTHON=str(PYTHON),
         DASHVAULT_WEED=str(PYTHON.with_name("weed")),
+        DASHVAULT_RCLONE=str(PYTHON.parents[2] / "rclone" / "bin" / "rclone"),
         DASHVAULT_PG_BIN=str(postgres_programs()),
         DASHVAULT_CHROMIUM="/usr/bin/chromium",
         DASHVAULT_BIN=str(TARGET / "debug" / "dashvault"),
@@ -64,7 +65,7 @@ def environment():
 
 
 def missing_tools(env):
-    tools = [env["DASHVAULT_PYTHON"], env["DASHVAULT_WEED"], env["DASHVAULT_PG_BIN"] + "/initdb", env["DASHVAULT_CHROMIUM"]]
+    tools = [env["DASHVAULT_PYTHON"], env["DASHVAULT_WEED"], env["DASHVAULT_RCLONE"], env["DASHVAULT_PG_BIN"] + "/initdb", env["DASHVAULT_CHROMIUM"]]
     programs = ["cargo", "git", "curl", "wget", "ffmpeg", "ffprobe", "sqlite3"]
     missing = [t for t in tools if not os.access(t, os.X_OK)]
     for program in programs:

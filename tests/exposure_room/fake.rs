@@ -38,6 +38,11 @@ pub enum Fault {
     /// Open by one form of address only.
     ByHost,
     ByName,
+    /// Whoever has any account lists, or gets what they can name.
+    ListByAccount,
+    GetByAccount,
+    /// Whoever names an account is not believed.
+    NotBelieved,
     /// Anybody writes.
     Write,
     Redirect,
@@ -70,6 +75,7 @@ struct State {
     fault: Fault,
     /// The names that it holds.
     held: Vec<String>,
+    knows_accounts: bool,
 }
 
 /// How a question came.
@@ -86,6 +92,7 @@ struct Question {
     /// Empty for the bucket itself.
     name: String,
     query: String,
+    is_signed: bool,
 }
 
 impl Fake {
@@ -95,6 +102,7 @@ impl Fake {
         let state = Arc::new(Mutex::new(State {
             fault: Fault::None,
             held: Vec::new(),
+            knows_accounts: false,
         }));
         let served = state.clone();
         tokio::spawn(async move {
@@ -118,6 +126,11 @@ impl Fake {
 
     pub fn switch(&self, fault: Fault) {
         self.state.lock().unwrap().fault = fault;
+    }
+
+    /// From now on some questions may name the account `OTHER`.
+    pub fn know_accounts(&self) {
+        self.state.lock().unwrap().knows_accounts = true;
     }
 
     pub fn hold(&self, name: String) {
@@ -146,6 +159,9 @@ impl Question {
             method: method.to_owned(),
             name: name.to_owned(),
             query: query.to_owned(),
+            is_signed: text
+                .to_lowercase()
+                .contains("\r\nauthorization: aws4-hmac-sha256 credential=other/"),
         }
     }
 
@@ -179,6 +195,9 @@ impl State {
             Fault::HeadMissing if asked.method == "HEAD" && !asked.name.is_empty() && !is_held => (404, ""),
             Fault::ByHost if asked.form == Form::Host && asked.is("GET", "list-type=2") => (200, LISTING),
             Fault::ByName if asked.form == Form::Named && asked.gets() && is_held => (200, OBJECT),
+            Fault::ListByAccount if asked.is_signed && asked.is("GET", "list-type=2") => (200, LISTING),
+            Fault::GetByAccount if asked.is_signed && asked.gets() && is_held => (200, OBJECT),
+            Fault::NotBelieved if asked.is_signed => (403, "<Error><Code>InvalidAccessKeyId</Code></Error>"),
             Fault::Write if asked.method == "PUT" => (200, ""),
             Fault::Redirect => (307, ""),
             Fault::ServerError => (500, "<Error><Code>InternalError</Code></Error>"),
@@ -201,12 +220,12 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         }
     }
     let text = String::from_utf8_lossy(&question).into_owned();
-    assert!(
-        !text.to_lowercase().contains("authorization:"),
-        "a stranger has no credentials"
-    );
     let asked = Question::parse(&text);
     let state = state.lock().unwrap().clone();
+    assert!(
+        state.knows_accounts || !text.to_lowercase().contains("authorization:"),
+        "a stranger has no credentials"
+    );
     match state.fault {
         Fault::HangUp => return,
         Fault::Slow => tokio::time::sleep(SLOW).await,

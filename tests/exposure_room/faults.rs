@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dashvault::exposure::{Address, Watch, address};
 use dashvault::model::{Bucket, SystemClock, Verdict};
-use dashvault::store::{self, Backend, Store};
+use dashvault::store::{self, Backend, Signer, Store};
 use dashvault_test_support::{Fault as StoreFault, Faulty};
 
 use crate::fake::{Fake, Fault};
@@ -95,6 +95,60 @@ async fn what_cannot_be_told_is_unknown_and_stays_so() {
 }
 
 #[tokio::test]
+async fn what_any_account_gets_is_public_too_and_one_that_is_not_believed_proves_nothing() {
+    let (house, _, fake) = on_a_fake().await;
+    fake.know_accounts();
+    let mut as_account = config(Bucket::Data, fake.addresses(), PATIENCE);
+    as_account.account = Some(Signer::new("r", "OTHER", "secret"));
+    as_account.seldom = Duration::ZERO;
+    let watch = house.watch(as_account.clone());
+    for (fault, verdict, probe) in [
+        (Fault::None, Verdict::Private, None),
+        (Fault::ListByAccount, Verdict::Exposed, Some("list-v2-by-any-account")),
+        (Fault::GetByAccount, Verdict::Exposed, Some("get-canary-by-any-account")),
+        (Fault::NotBelieved, Verdict::Unknown, None),
+    ] {
+        fake.switch(fault.clone());
+        assert_eq!(round(&watch).await, verdict, "{fault:?}");
+        let rows = house.catalog.exposures(0, i64::MAX).await.unwrap();
+        let open: Vec<_> = rows.iter().filter(|row| row.ended_at.is_none()).collect();
+        let found = open.iter().any(|row| Some(row.opening.probe.as_str()) == probe);
+        assert_eq!(found, probe.is_some(), "{fault:?}: {open:?}");
+        fake.switch(Fault::None);
+        assert_eq!(round(&watch).await, Verdict::Private, "after {fault:?}");
+    }
+    // What everybody gets is told once, and not as any account's too.
+    fake.switch(Fault::ListV2);
+    assert_eq!(round(&watch).await, Verdict::Exposed);
+    let rows = house.catalog.exposures(0, i64::MAX).await.unwrap();
+    let open = rows.iter().filter(|row| row.ended_at.is_none());
+    assert!(open.clone().count() > 0 && open.clone().all(|row| row.opening.probe == "list-v2"));
+    fake.switch(Fault::None);
+    // Between two looks as an account the last one holds, and one that was not a clear no is made again at once.
+    as_account.seldom = Duration::from_secs(3_600);
+    let watch = house.watch(as_account);
+    fake.switch(Fault::ListByAccount);
+    for _ in 0..2 {
+        assert_eq!(round(&watch).await, Verdict::Exposed);
+    }
+    fake.switch(Fault::None);
+    assert_eq!(round(&watch).await, Verdict::Private);
+}
+
+#[tokio::test]
+async fn without_an_account_it_is_said_that_none_was_tried() {
+    let (_house, watch, _fake) = on_a_fake().await;
+    let told = watch.round().await.unwrap().remove(0);
+    assert_eq!(told.set.verdict, Verdict::Private);
+    assert!(
+        told.reason.contains("not checked: what any other account"),
+        "{}",
+        told.reason
+    );
+    assert!(!told.asked_as_account);
+}
+
+#[tokio::test]
 async fn an_open_bucket_does_not_become_shut_by_silence() {
     let (_house, watch, fake) = on_a_fake().await;
     fake.switch(Fault::ListV2);
@@ -129,6 +183,16 @@ async fn an_address_that_fails_hides_no_other_and_holds_nobody_up() {
         open.switch(Fault::None);
         assert_eq!(round(&watch).await, Verdict::Private, "after {fault:?}");
     }
+}
+
+#[tokio::test]
+async fn a_round_in_which_the_watch_does_not_see_its_own_open_listener_is_void() {
+    let (house, fake) = (house(store::Config::Memory).await, Fake::start().await);
+    // Nobody answers so soon.
+    let blind = house.watch(config(Bucket::Data, fake.addresses(), Duration::from_nanos(1)));
+    let told = blind.round().await.unwrap().remove(0);
+    assert_eq!(told.set.verdict, Verdict::Unknown);
+    assert!(told.reason.contains("its own open listener"), "{}", told.reason);
 }
 
 #[tokio::test]

@@ -1,16 +1,24 @@
 //! Real servers that are opened and shut beneath the watch.
 
+use std::cell::RefCell;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dashvault::exposure::address;
+use dashvault::exposure::{Config, address};
 use dashvault::model::{Bucket, Verdict};
-use dashvault::store::{self, S3};
-use dashvault_test_support::Seaweed;
+use dashvault::store::{self, S3, Signer};
+use dashvault_test_support::{Child, Scratch, Seaweed, caddy, free_port, rclone};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config, house, round};
+use crate::{House, config, house, round};
 
-fn on_seaweed(seaweed: &Seaweed, bucket: &str) -> store::Config {
+const ANSWER: Duration = Duration::from_secs(8);
+/// A server may take so long on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+pub fn on_seaweed(seaweed: &Seaweed, bucket: &str) -> store::Config {
     store::Config::S3(S3 {
         endpoint: Some(seaweed.endpoint()),
         region: seaweed.region().to_owned(),
@@ -24,8 +32,12 @@ fn on_seaweed(seaweed: &Seaweed, bucket: &str) -> store::Config {
 
 /// Lets anybody do something with a bucket and its objects.
 fn open_by_policy(seaweed: &Seaweed, bucket: &str, action: &str) {
+    allow(seaweed, bucket, r#""*""#, action);
+}
+
+fn allow(seaweed: &Seaweed, bucket: &str, whom: &str, action: &str) {
     let policy = format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":["s3:{action}"],"Resource":["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]}}]}}"#
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{whom},"Action":["s3:{action}"],"Resource":["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]}}]}}"#
     );
     seaweed.request("PUT", &format!("/{bucket}?policy="), &["--data-binary", &policy]);
 }
@@ -64,33 +76,157 @@ async fn a_real_store_that_is_opened_is_seen_in_the_next_round_and_its_shutting_
     assert_eq!(round(&watch).await, Verdict::Private);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn from_opening_a_bucket_to_the_alarm_it_takes_two_rounds_at_most() {
-    let seaweed = Seaweed::shared();
-    let bucket = seaweed.bucket();
-    let house = house(on_seaweed(seaweed, &bucket)).await;
-    let addresses = address::of_bucket(Some(&seaweed.endpoint()), seaweed.region(), &bucket);
-    let watch = house.watch(config(Bucket::Data, addresses, Duration::from_secs(8)));
+/// The watch runs over a real server that is opened beneath it and shut again; each time the verdict takes two rounds at most.
+async fn opened_and_shut(house: &House, config: Config, server: &str, mut open: impl FnMut(), mut shut: impl FnMut()) {
+    let watch = house.watch(config);
+    // A server that has just started may need a while for its first answers.
     let began = Instant::now();
-    assert_eq!(round(&watch).await, Verdict::Private);
+    while round(&watch).await != Verdict::Private {
+        assert!(
+            began.elapsed() < START,
+            "{server} is not private from the start: {}",
+            house.reason().await
+        );
+    }
+    let began = Instant::now();
+    assert_eq!(round(&watch).await, Verdict::Private, "{server}");
     let one_round = began.elapsed();
     let ending = CancellationToken::new();
     let running = tokio::spawn({
         let (watch, ending) = (watch.clone(), ending.clone());
         async move { watch.run(ending).await }
     });
-    open_by_policy(seaweed, &bucket, "ListBucket");
-    let opened = Instant::now();
     // A second and a tenth between two rounds, and the rounds themselves, on a machine that may be busy.
-    let most = 2 * (Duration::from_millis(1_100) + 2 * one_round) + Duration::from_secs(1);
-    while house.verdict(Bucket::Data).await != Some(Verdict::Exposed) {
-        assert!(opened.elapsed() < most, "not seen after {most:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let most = 2 * (Duration::from_millis(1_100) + 2 * one_round) + Duration::from_secs(2);
+    open();
+    let opened = house.verdict_within(Verdict::Exposed, most, server).await;
+    shut();
+    let closed = house.verdict_within(Verdict::Private, most, server).await;
     println!(
-        "seen {:?} after the bucket was opened, with rounds of a second",
-        opened.elapsed()
+        "{server}: EXPOSED {opened:?} after it was opened, private {closed:?} after it was shut, by rounds of a second"
     );
     ending.cancel();
     running.await.unwrap();
+}
+
+impl House {
+    async fn verdict_within(&self, verdict: Verdict, most: Duration, server: &str) -> Duration {
+        let began = Instant::now();
+        while self.verdict(Bucket::Data).await != Some(verdict) {
+            let took = began.elapsed();
+            assert!(
+                took < most,
+                "{server}: not {verdict} after {most:?}: {}",
+                self.reason().await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        began.elapsed()
+    }
+
+    async fn reason(&self) -> String {
+        let rows = self.catalog.verdicts().await.unwrap();
+        let row = rows.iter().find(|row| row.bucket == Bucket::Data);
+        row.map(|row| row.reason.clone()).unwrap_or_default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seaweedfs_is_seen_open_by_policy_and_by_any_account() {
+    let seaweed = Seaweed::shared();
+    let bucket = seaweed.bucket();
+    let house = house(on_seaweed(seaweed, &bucket)).await;
+    let addresses = address::of_bucket(Some(&seaweed.endpoint()), seaweed.region(), &bucket);
+    let everybody = config(Bucket::Data, addresses, ANSWER);
+    let (open, shut) = (
+        || open_by_policy(seaweed, &bucket, "ListBucket"),
+        || shut_policy(seaweed, &bucket),
+    );
+    opened_and_shut(&house, everybody.clone(), "SeaweedFS, policy", open, shut).await;
+    // Whoever has an account there, and nobody without one.
+    let (id, secret) = seaweed.other_account();
+    let mut as_account = everybody.clone();
+    as_account.account = Some(Signer::new(seaweed.region(), id, secret));
+    as_account.seldom = Duration::ZERO;
+    let open = || allow(seaweed, &bucket, r#"{"AWS":"arn:aws:iam::*:user/*"}"#, "GetObject");
+    opened_and_shut(&house, as_account.clone(), "SeaweedFS, any account", open, shut).await;
+    open();
+    assert_eq!(
+        round(&house.watch(everybody)).await,
+        Verdict::Private,
+        "no stranger gets in"
+    );
+    assert_eq!(round(&house.watch(as_account.clone())).await, Verdict::Exposed);
+    shut();
+    as_account.account = Some(Signer::new(seaweed.region(), "nobody-s-key", secret));
+    let told = house.watch(as_account).round().await.unwrap().remove(0);
+    assert!(told.reason.contains("InvalidAccessKeyId"), "{}", told.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rclone_serving_the_folder_is_seen_with_and_without_its_keys() {
+    let (scratch, port) = (Scratch::new("rclone"), free_port());
+    let (house, folder) = in_a_folder(&scratch).await;
+    let serve = |keys: &[&str]| {
+        let mut command = Command::new(rclone());
+        command.args([
+            "serve",
+            "s3",
+            "--config",
+            "/dev/null",
+            "--addr",
+            &format!("127.0.0.1:{port}"),
+        ]);
+        command.args(keys).arg(&folder).current_dir(scratch.path());
+        started("rclone", &command, &scratch, port)
+    };
+    let with_keys = ["--auth-key", "an-access-key,and-its-secret-key"];
+    let server = RefCell::new(serve(&with_keys));
+    let again = |keys: &[&str]| {
+        server.borrow_mut().kill();
+        *server.borrow_mut() = serve(keys);
+    };
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let addresses = address::of_bucket(Some(&endpoint), "r", "objects");
+    let watched = config(Bucket::Data, addresses, ANSWER);
+    opened_and_shut(&house, watched, "rclone serve s3", || again(&[]), || again(&with_keys)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caddy_serving_the_folder_by_a_name_of_ours_is_seen_too() {
+    let (scratch, port) = (Scratch::new("caddy"), free_port());
+    let (house, folder) = in_a_folder(&scratch).await;
+    let serve = |says: &str| {
+        let file = scratch.path().join("Caddyfile");
+        let text = format!("{{\n\tadmin off\n\tauto_https off\n}}\nhttp://127.0.0.1:{port} {{\n\t{says}\n}}\n");
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(caddy());
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
+        for place in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
+            command.env(place, scratch.path());
+        }
+        started("Caddy", &command, &scratch, port)
+    };
+    let public = format!("root * {}\n\tfile_server", folder.display());
+    let server = RefCell::new(serve("respond 403"));
+    let again = |says: &str| {
+        server.borrow_mut().kill();
+        *server.borrow_mut() = serve(says);
+    };
+    let named = vec![address::configured(&format!("http://127.0.0.1:{port}/objects"))];
+    let watched = config(Bucket::Data, named, ANSWER);
+    opened_and_shut(&house, watched, "Caddy", || again(&public), || again("respond 403")).await;
+}
+
+/// A vault whose store is a folder that something else serves.
+async fn in_a_folder(scratch: &Scratch) -> (House, PathBuf) {
+    let dir = scratch.path().join("data");
+    std::fs::create_dir(&dir).unwrap();
+    (house(store::Config::Folder { dir: dir.clone() }).await, dir)
+}
+
+fn started(name: &str, command: &Command, scratch: &Scratch, port: u16) -> Child {
+    let mut child = Child::spawn(name, command, None, &scratch.path().join("log"));
+    child.wait_until("listening", START, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    child
 }

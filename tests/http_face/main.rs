@@ -3,6 +3,7 @@
 mod authority;
 mod decoys;
 mod draft;
+mod gate;
 mod listener;
 mod problems;
 mod ranges;

@@ -155,7 +155,7 @@ pub fn fragment(url: &str) -> &str {
     url.split_once('#').expect("a fragment").1
 }
 
-fn token(vault: &Vault, device: &Path) -> String {
+pub fn token(vault: &Vault, device: &Path) -> String {
     let lines = vault.run_json(["device", "token", "--device", device.to_str().expect("UTF-8"), "--json"]);
     text(&lines[0], "token")
 }

@@ -15,6 +15,9 @@ const START: Duration = Duration::from_secs(60);
 const ACCESS_KEY: &str = "tests-access-key";
 /// Only ever this server's, which listens on loopback for as long as a test runs.
 const SECRET_KEY: &str = "private-to-this-test";
+/// An account that may do nothing here.
+const OTHER_ACCESS_KEY: &str = "another-access-key";
+const OTHER_SECRET_KEY: &str = "private-to-this-test-too";
 const REGION: &str = "us-east-1";
 
 /// The ports its parts listen on; stopping and resuming keeps them.
@@ -44,7 +47,9 @@ impl Seaweed {
         let scratch = Scratch::new("seaweed");
         let identities = format!(
             r#"{{"identities":[{{"name":"vault","credentials":[{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}],
-                "actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+                "actions":["Admin","Read","Write","List","Tagging"]}},
+                {{"name":"other","credentials":[{{"accessKey":"{OTHER_ACCESS_KEY}","secretKey":"{OTHER_SECRET_KEY}"}}],
+                "actions":["Read:elsewhere"]}}]}}"#
         );
         std::fs::write(scratch.path().join("s3.json"), identities).expect("a file of identities");
         let ports = Ports {
@@ -73,6 +78,11 @@ impl Seaweed {
     /// Its secret.
     pub fn secret_key(&self) -> &'static str {
         SECRET_KEY
+    }
+
+    /// Key id and secret of an account that may do nothing with the buckets here.
+    pub fn other_account(&self) -> (&'static str, &'static str) {
+        (OTHER_ACCESS_KEY, OTHER_SECRET_KEY)
     }
 
     /// The region that requests are signed for.

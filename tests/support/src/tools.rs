@@ -48,6 +48,16 @@ pub fn program(name: &str) -> PathBuf {
     })
 }
 
+/// A small server of files, as stands behind a CDN's name.
+pub fn caddy() -> PathBuf {
+    python().with_file_name("caddy")
+}
+
+/// A server of S3 over a folder.
+pub fn rclone() -> PathBuf {
+    tool("DASHVAULT_RCLONE", || cache().join("rclone/bin/rclone"))
+}
+
 pub(crate) fn weed() -> PathBuf {
     tool("DASHVAULT_WEED", || cache().join("python/bin/weed"))
 }

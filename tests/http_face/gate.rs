@@ -1,0 +1,180 @@
+//! The write gate as a vehicle and an owner meet it: the folder of a running service is opened to everybody and shut again.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dashvault_test_support::{Setup, Vault};
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+use crate::world::{answer, ask, fixture, header, token};
+
+/// The gate knows a verdict for ten seconds, a round is made every second, and the machine may be busy.
+const SEEN: Duration = Duration::from_secs(40);
+const BYTES: &[u8] = &[7; 5_000];
+
+fn watched() -> Setup {
+    Vault::setup().args(["--watch-interval-secs", "1"])
+}
+
+/// Lets everybody into the folder of sealed objects, or nobody.
+fn set(vault: &Vault, mode: u32) {
+    for folder in [vault.scratch(), vault.data(), &vault.data().join("objects")] {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+async fn create(vault: &Vault, token: &str) -> Response {
+    let request = ask(vault, Method::POST, "/v1/uploads", Some(token))
+        .header("Tus-Resumable", "1.0.0")
+        .header("Upload-Length", BYTES.len());
+    answer(request).await
+}
+
+async fn append(vault: &Vault, token: &str, upload: &str, offset: usize, bytes: &'static [u8]) -> Response {
+    let request = ask(vault, Method::PATCH, upload, Some(token))
+        .header("Tus-Resumable", "1.0.0")
+        .header("Upload-Offset", offset)
+        .header("Content-Type", "application/offset+octet-stream")
+        .body(bytes);
+    answer(request).await
+}
+
+/// Asks again and again until the status comes.
+async fn until(status: u16, mut asked: impl AsyncFnMut() -> Response) -> Response {
+    let began = Instant::now();
+    loop {
+        let answer = asked().await;
+        if answer.status() == status {
+            return answer;
+        }
+        assert!(began.elapsed() < SEEN, "{} after {SEEN:?}", answer.status());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn is_withheld(answer: Response) {
+    assert_eq!(answer.status(), 503);
+    let secs: u32 = header(&answer, "retry-after").parse().expect("seconds to wait");
+    assert!((1..=3_600).contains(&secs));
+    let body: Value = answer.json().await.expect("a problem");
+    assert!(
+        body["type"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("writes-withheld")),
+        "{body}"
+    );
+}
+
+fn objects(vault: &Vault) -> Vec<PathBuf> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, into),
+                false => into.push(path),
+            }
+        }
+    }
+    let mut all = Vec::new();
+    walk(&vault.data().join("objects"), &mut all);
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn an_open_bucket_takes_no_byte_of_a_clip_and_gives_what_it_has_until_it_is_shut() {
+    let vault = watched().start();
+    let owner = vault.owner("gate@example.org");
+    let device = vault.pair(&owner, "car").await;
+    let told = vault.upload(&device, &fixture());
+    let clip = told["clip_id"].as_str().expect("a clip").to_owned();
+    vault.settled(&owner, &clip).await;
+    let vehicle = token(&vault, &device);
+    let made = create(&vault, &vehicle).await;
+    assert_eq!(made.status(), 201);
+    let upload = header(&made, "location").to_owned();
+    let upload = &upload[upload.find("/v1/").expect("a path")..];
+    assert_eq!(append(&vault, &vehicle, upload, 0, &BYTES[..2_000]).await.status(), 204);
+    let before = objects(&vault);
+
+    set(&vault, 0o755);
+    is_withheld(until(503, async || create(&vault, &vehicle).await).await).await;
+    is_withheld(append(&vault, &vehicle, upload, 2_000, &BYTES[2_000..]).await).await;
+    let head = ask(&vault, Method::HEAD, upload, Some(&vehicle)).header("Tus-Resumable", "1.0.0");
+    let head = answer(head).await;
+    assert_eq!((head.status().as_u16(), header(&head, "upload-offset")), (200, "2000"));
+    let original = format!("/v1/clips/{clip}/original");
+    let read = answer(ask(&vault, Method::GET, &original, Some(&owner.token))).await;
+    assert_eq!(read.status(), 200);
+    assert_eq!(read.bytes().await.unwrap(), std::fs::read(fixture()).unwrap());
+    let listed = answer(ask(&vault, Method::GET, "/v1/clips", Some(&owner.token))).await;
+    assert_eq!(listed.status(), 200);
+    assert_eq!(objects(&vault), before, "nothing came, and nothing was deleted");
+    assert!(vault.log().contains("A BUCKET IS OPEN TO STRANGERS"));
+
+    set(&vault, 0o700);
+    until(204, async || {
+        append(&vault, &vehicle, upload, 2_000, &BYTES[2_000..]).await
+    })
+    .await;
+    assert_eq!(create(&vault, &vehicle).await.status(), 201);
+}
+
+#[tokio::test]
+async fn a_gate_that_only_warns_lets_uploads_go_on_and_says_so() {
+    let vault = watched().args(["--write-gate", "alert-only"]).start();
+    let owner = vault.owner("alert@example.org");
+    let vehicle = token(&vault, &vault.pair(&owner, "car").await);
+    set(&vault, 0o755);
+    let began = Instant::now();
+    while !vault.log().contains("a clip is written although the watch warns") {
+        assert!(began.elapsed() < SEEN, "no warning after {SEEN:?}");
+        assert_eq!(create(&vault, &vehicle).await.status(), 201);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(vault.log().contains("A BUCKET IS OPEN TO STRANGERS"));
+}
+
+#[tokio::test]
+async fn a_look_ends_with_a_number_for_each_verdict() {
+    let mut vault = Vault::setup().start();
+    vault.stop();
+    let data = vault.data().to_str().expect("UTF-8").to_owned();
+    let look = |more: &[&str]| {
+        let mut command = vault.command(["exposure", "check", "--json", "--data", &data]);
+        let out = command.args(more).output().expect("the program");
+        let told = String::from_utf8(out.stdout).expect("UTF-8");
+        let verdicts: Vec<_> = told
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
+            .collect();
+        (out.status.code(), verdicts)
+    };
+    let (code, told) = look(&[]);
+    assert_eq!(code, Some(0), "{told:?}");
+    assert!(
+        told.len() == 3 && told.iter().all(|one| one["verdict"] == "private"),
+        "{told:?}"
+    );
+    let (code, told) = look(&["--watch-address", "data=http://127.0.0.1:1"]);
+    assert_eq!(
+        (code, told[0]["verdict"].as_str()),
+        (Some(3), Some("unknown")),
+        "{told:?}"
+    );
+    set(&vault, 0o755);
+    let (code, told) = look(&[]);
+    assert_eq!(
+        (code, told[0]["verdict"].as_str()),
+        (Some(4), Some("exposed")),
+        "{told:?}"
+    );
+    set(&vault, 0o700);
+    assert_eq!(look(&[]).0, Some(0));
+    let nowhere = vault.scratch().join("nowhere");
+    let mut command = vault.command(["exposure", "check", "--data"]);
+    let out = command.arg(nowhere).output().expect("the program");
+    assert_eq!(out.status.code(), Some(1), "it could not look at all");
+}
