@@ -5,6 +5,7 @@ use ring::{digest, hkdf, hmac};
 use subtle::ConstantTimeEq;
 
 use crate::Secret32;
+use crate::stack::wiped;
 
 /// SHA-256 of what is fed piece by piece (FIPS 180-4).
 #[derive(Clone)]
@@ -70,9 +71,11 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// HMAC-SHA256 (RFC 2104).
 pub fn hmac_sha256(key: &Secret32, bytes: &[u8]) -> [u8; 32] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
-    let tag = hmac::sign(&key, bytes);
-    tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    wiped(|| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+        let tag = hmac::sign(&key, bytes);
+        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    })
 }
 
 /// Whether the two are equal; takes the same time wherever they differ. Lengths are no secret.
@@ -102,10 +105,12 @@ pub(crate) fn derive_public(ikm: &Secret32, salt: &[u8], info: &[&[u8]]) -> [u8;
 }
 
 fn derive_into(ikm: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8; 32]) {
-    let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(ikm);
-    prk.expand(info, hkdf::HKDF_SHA256)
-        .and_then(|okm| okm.fill(out))
-        .expect("32 bytes are within HKDF's bound");
+    wiped(|| {
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(ikm);
+        prk.expand(info, hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(out))
+            .expect("32 bytes are within HKDF's bound");
+    });
 }
 
 /// Each field as a big-endian u16 length and its bytes: `lp(x…)` of FORMAT.md.

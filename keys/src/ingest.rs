@@ -9,6 +9,7 @@ use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use zeroize::Zeroizing;
 
 use crate::Secret32;
+use crate::stack::wiped;
 
 const VERSION: u8 = 1;
 const ENCAPSULATED_BYTES: usize = 32;
@@ -37,14 +38,10 @@ pub struct IngestSecret(Secret32);
 /// When the public key is none (all zero, or of small order).
 pub fn seal_to(public: &IngestPublic, info: &[u8], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, IngestError> {
     let public = PublicKey::from_bytes(&public.0).map_err(|_| IngestError)?;
-    let (encapsulated, sealed) = hpke::single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-        &OpModeS::Base,
-        &public,
-        &with_prefix(info),
-        plain,
-        aad,
-    )
-    .map_err(|_| IngestError)?;
+    let info = with_prefix(info);
+    let seal = hpke::single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>;
+    let sealed = wiped(|| seal(&OpModeS::Base, &public, &info, plain, aad));
+    let (encapsulated, sealed) = sealed.map_err(|_| IngestError)?;
     let mut out = vec![VERSION];
     out.extend_from_slice(&encapsulated.to_bytes());
     out.extend_from_slice(&sealed);
@@ -69,7 +66,7 @@ impl IngestSecret {
 
     /// The public half.
     pub fn public(&self) -> IngestPublic {
-        IngestPublic(X25519HkdfSha256::sk_to_pk(&self.key()).to_bytes().into())
+        IngestPublic(wiped(|| X25519HkdfSha256::sk_to_pk(&self.key())).to_bytes().into())
     }
 
     /// Opens what [`seal_to`] made with the same `info` and `aad`.
@@ -83,16 +80,10 @@ impl IngestSecret {
             return Err(IngestError);
         }
         let encapsulated = EncappedKey::from_bytes(encapsulated).map_err(|_| IngestError)?;
-        hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-            &OpModeR::Base,
-            &self.key(),
-            &encapsulated,
-            &with_prefix(info),
-            rest,
-            aad,
-        )
-        .map(Zeroizing::new)
-        .map_err(|_| IngestError)
+        let info = with_prefix(info);
+        let open = hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>;
+        let opened = wiped(|| open(&OpModeR::Base, &self.key(), &encapsulated, &info, rest, aad));
+        opened.map(Zeroizing::new).map_err(|_| IngestError)
     }
 
     /// The crate's own type erases itself too.

@@ -16,6 +16,7 @@ pub mod provider;
 pub mod receipt;
 mod secret;
 mod signing;
+mod stack;
 pub mod system;
 pub mod token;
 pub mod tombstone;

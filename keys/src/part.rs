@@ -1,6 +1,6 @@
 //! One sealed part of a record: AES-256-GCM under a key of its own, derived from a fresh salt, with nonce 0.
 //!
-//! aes-gcm does it, because it erases its keys when dropped. The derivation makes the key single-use: no two parts share
+//! aes-gcm does it, because it erases its keys when dropped; what it leaves on the stack is erased too. The derivation makes the key single-use: no two parts share
 //! key, salt and purpose, so the nonce may stand still.
 
 use aes_gcm::aead::{Aead, Payload};
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::Secret32;
 use crate::digest::{derive, derive_public, random};
+use crate::stack::wiped;
 
 /// Bytes of GCM's tag behind each part.
 pub(crate) const TAG_BYTES: usize = 16;
@@ -26,9 +27,8 @@ pub(crate) fn make_salt() -> [u8; SALT_BYTES] {
 ///
 /// The caller makes the salt for this record and seals one part for each `info`.
 pub(crate) fn seal(key: &Secret32, salt: &[u8], info: &[&[u8]], head: &[u8], plain: &[u8]) -> Vec<u8> {
-    cipher(key, salt, info)
-        .encrypt(&[0; 12].into(), Payload { msg: plain, aad: head })
-        .expect("a part is shorter than 64 GiB")
+    let payload = Payload { msg: plain, aad: head };
+    wiped(|| cipher(key, salt, info).encrypt(&[0; 12].into(), payload)).expect("a part is shorter than 64 GiB")
 }
 
 /// Opens a part; `None` when anything does not fit.
@@ -40,7 +40,7 @@ pub(crate) fn open(
     sealed: &[u8],
 ) -> Option<Zeroizing<Vec<u8>>> {
     let payload = Payload { msg: sealed, aad: head };
-    let plain = cipher(key, salt, info).decrypt(&[0; 12].into(), payload);
+    let plain = wiped(|| cipher(key, salt, info).decrypt(&[0; 12].into(), payload));
     plain.ok().map(Zeroizing::new)
 }
 

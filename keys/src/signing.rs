@@ -4,24 +4,25 @@ use data_encoding::BASE64URL_NOPAD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use crate::Secret32;
+use crate::stack::wiped;
 
 /// Bytes of a signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
-/// ring does not erase its key pairs, so seeds are kept and a pair is made for each signature.
+/// ring does not erase its key pairs, so seeds are kept and a pair is made for each signature, on a stack that is wiped.
 fn pair(seed: &Secret32) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(seed.expose()).expect("any 32 bytes are a seed")
 }
 
 /// The public half of a seed.
 pub(crate) fn public_key(seed: &Secret32) -> [u8; 32] {
-    let public = *pair(seed).public_key();
+    let public = wiped(|| *pair(seed).public_key());
     public.as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
 }
 
 /// A signature over `domain` and `payload`.
 pub(crate) fn sign(seed: &Secret32, domain: &[u8], payload: &[u8]) -> [u8; SIGNATURE_BYTES] {
-    let signature = pair(seed).sign(&[domain, payload].concat());
+    let signature = wiped(|| pair(seed).sign(&[domain, payload].concat()));
     signature
         .as_ref()
         .try_into()

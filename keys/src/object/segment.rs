@@ -7,13 +7,15 @@ use super::layout::TAG_BYTES;
 use super::prelude::Prelude;
 use crate::Secret32;
 use crate::digest::derive;
+use crate::stack::wiped;
 
 /// What our objects give as Tink's associated data.
 const TINK_AAD: &[u8] = b"dcv1/tink";
 
 /// The key and nonce prefix of all segments of one object.
 ///
-/// The 32 bytes are kept rather than ring's expanded key, which is not erased when dropped; expanding costs 2 µs a segment.
+/// The 32 bytes are kept rather than ring's expanded key, which is not erased when dropped; expanding costs 2 µs a segment,
+/// on a stack that is wiped.
 pub(super) struct SegmentKey {
     key: Secret32,
     nonce_prefix: [u8; 7],
@@ -29,18 +31,15 @@ impl SegmentKey {
 
     /// Seals `plain` in place and returns its tag. Only the sealer calls it, once an index.
     pub fn seal(&self, index: u32, last: bool, plain: &mut [u8]) -> Result<Tag, ObjectError> {
-        self.expand()
-            .seal_in_place_separate_tag(self.nonce(index, last), Aad::empty(), plain)
-            .map_err(|_| ObjectError::TooLong)
+        let nonce = self.nonce(index, last);
+        wiped(|| self.expand().seal_in_place_separate_tag(nonce, Aad::empty(), plain)).map_err(|_| ObjectError::TooLong)
     }
 
     /// Opens in place. What was not authenticated is erased, never returned.
     pub fn open<'b>(&self, index: u32, last: bool, sealed: &'b mut [u8]) -> Result<&'b [u8], ObjectError> {
         let plain_bytes = sealed.len().saturating_sub(TAG_BYTES as usize);
-        let opened = self
-            .expand()
-            .open_in_place(self.nonce(index, last), Aad::empty(), sealed)
-            .is_ok();
+        let nonce = self.nonce(index, last);
+        let opened = wiped(|| self.expand().open_in_place(nonce, Aad::empty(), sealed).is_ok());
         if opened {
             Ok(&sealed[..plain_bytes])
         } else {

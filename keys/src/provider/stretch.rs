@@ -8,6 +8,7 @@ use super::KeyringError;
 use crate::Secret32;
 use crate::bytes::Reader;
 use crate::part::{self, SALT_BYTES, SUITE};
+use crate::stack::wiped;
 
 /// Argon2id, version 0x13.
 const KDF: u8 = 1;
@@ -84,7 +85,7 @@ impl Cost {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).ok()?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut done = Ok(());
-        let key = Secret32::filled(|key| done = argon2.hash_password_into(passphrase.as_bytes(), salt, key));
+        let key = Secret32::filled(|key| done = wiped(|| argon2.hash_password_into(passphrase.as_bytes(), salt, key)));
         done.ok().map(|()| key)
     }
 }
