@@ -15,6 +15,7 @@ use super::CommandError;
 use super::config::root_key::lies_beneath;
 use super::config::{DataConfig, WorkConfig};
 use super::output::{Output, sentence};
+use super::process;
 use super::rooms::{self, NewVault};
 use crate::catalog::{self, Catalog, CatalogError, Standing};
 use crate::media::Media;
@@ -56,6 +57,7 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         "secrets",
         found(&secrets, "none of the configuration is one that everybody knows"),
     );
+    tell("memory", Found::Well(memory()));
     let root = rooms::open_root(&config.data.vault.root).await;
     tell("root key", root_key(&config.data.vault.root, &root));
     let catalog = rooms::connect(&config.data, NewVault::Refuse).await;
@@ -103,6 +105,16 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
             "{n} of the parts above need somebody to look"
         ))),
     }
+}
+
+/// What becomes of keys in memory, as far as this user's rights say it of a service that has the same.
+fn memory() -> String {
+    let kept = match (process::may_lock_without_limit(), process::about_swap()) {
+        (true, _) => "it is locked",
+        (false, None) => "it may not be locked, and there is no swap",
+        (false, Some(told)) => told,
+    };
+    format!("no core dumps; {kept}")
 }
 
 /// What the configuration says of an installation.

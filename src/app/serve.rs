@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::config::{ServeConfig, WorkConfig, unknown_variables};
 use super::output::{Output, sentence};
 use super::rooms::{self, NewVault, Rooms, Unanswered, WithoutRoot};
-use super::{CommandError, exposure, folder_lock, ingest_note, telemetry};
+use super::{CommandError, exposure, folder_lock, ingest_note, process, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
 use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
@@ -158,6 +158,11 @@ fn begin_log(config: &WorkConfig, output: Output) {
         config.log_format
     };
     telemetry::start(format, config.log);
+    if !process::lock_memory()
+        && let Some(told) = process::about_swap()
+    {
+        warn!("{told}");
+    }
     for name in unknown_variables() {
         warn!(
             name,
