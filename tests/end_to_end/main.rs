@@ -4,6 +4,7 @@ mod bad_input;
 mod beside;
 mod erasure;
 mod frozen;
+mod memory;
 mod outage;
 mod power_cut;
 mod providers;

@@ -9,6 +9,7 @@ mod faulty;
 mod http;
 mod http_server;
 mod kms_front;
+pub mod memory;
 mod moto;
 mod postgres;
 mod reader;

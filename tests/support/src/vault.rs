@@ -26,6 +26,7 @@ pub struct Setup {
     data: Option<PathBuf>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    readable_memory: bool,
 }
 
 /// A vault in a folder of its own. Dropping it kills the service and removes the folder.
@@ -77,6 +78,14 @@ impl Setup {
         self
     }
 
+    /// Lets this user read the service's memory ([`crate::memory`]), which it hides from all but root: unless the test is
+    /// root's, the service runs in a user namespace of its user's, whose maker has every right over it.
+    #[must_use]
+    pub fn readable_memory(mut self) -> Self {
+        self.readable_memory = true;
+        self
+    }
+
     /// Starts the service and waits until it is ready.
     pub fn start(self) -> Vault {
         let mut vault = self.prepare();
@@ -114,6 +123,9 @@ impl Vault {
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)]);
         command.arg("--data").arg(&self.data).args(&self.setup.arguments);
+        if self.setup.readable_memory && !rustix::process::geteuid().is_root() {
+            command = in_user_namespace(&command);
+        }
         let mut child = Child::spawn("dashvault serve", &command, None, &self.log_path());
         let port = self.port;
         child.wait_until("ready", START, || status_of(port, "/readyz") == Some(200));
@@ -333,6 +345,18 @@ impl Vault {
     fn log_path(&self) -> PathBuf {
         self.scratch.path().join("serve.log")
     }
+}
+
+/// The same process, in a user namespace of its own.
+fn in_user_namespace(command: &Command) -> Command {
+    let mut held = Command::new("unshare");
+    held.args(["--user", "--map-root-user", "--"]);
+    held.arg(command.get_program()).args(command.get_args());
+    held.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        held.current_dir(dir);
+    }
+    held
 }
 
 fn is_settled(clip: &Value) -> bool {
