@@ -3,6 +3,7 @@
 //! Reads are methods of [`Catalog`]; writes are methods of [`Tx`], so that a room composes what belongs together into
 //! one transaction. Each table has a file of its own.
 
+mod brakes;
 mod bucket_settings;
 mod clip_keys;
 mod clips;
@@ -34,6 +35,7 @@ mod tenants;
 mod upload_keys;
 mod uploads;
 
+pub use brakes::{Allowance, Used};
 pub use bucket_settings::{BucketSetting, SettingChangeRow};
 pub use clips::{ClipPublication, ClipRow, ClipTotals, ClipsStamp, MAX_CLIP_IDS, NewClip};
 pub use connect::{Catalog, Config, Tx};

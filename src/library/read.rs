@@ -73,7 +73,11 @@ impl Library {
 
     /// Asks the brake, before a key is opened: whoever opens too many clips has to wait, and the owner is told.
     async fn admit(&self, grant: &ReadGrant, what: &What) -> Result<(), LibraryError> {
-        let admitted = self.inner.vault.admit(grant.credential(), grant.clip(), what.reach());
+        let admitted = self
+            .inner
+            .vault
+            .admit(grant.credential(), grant.clip(), what.reach())
+            .await;
         if let Err(VaultError::Braked { .. }) = &admitted {
             self.inner.audit.reads_braked(grant.owner(), grant.credential()).await?;
         }

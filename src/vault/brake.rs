@@ -3,22 +3,26 @@
 //!
 //! A reader is a session or token. Opening the same few clips again and again costs nothing, as a player does it; another
 //! clip costs one of the hour's. Stills are counted apart and more of them are allowed, for a list shows one a clip.
-//! Each process counts for itself: on three nodes a thief gets three times as much, and three events.
+//! What was used stands in the catalogue, for all nodes and over restarts; here is only what spares the catalogue a question
+//! at each range of a film: the clips that were counted a moment ago, stills taken in advance, and who has to wait.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Vault, VaultError};
+use crate::catalog::Allowance;
 use crate::model::{ClipId, CredentialId, UnixMs};
 
 /// Someone who looks for a scene opens a clip in 6 s at most times; no one does so for an hour without a pause.
 pub const CLIPS_AN_HOUR: u32 = 600;
 /// Three passes through the stills of 10,000 clips.
 const STILLS_AN_HOUR: u32 = 30_000;
+/// Stills taken at once: a page of a list. What a node took and did not show is lost to the reader, some seconds' worth.
+const STILLS_AT_ONCE: u32 = 32;
 const HOUR_MS: i64 = 3_600_000;
 /// Clips that one reader goes to and fro between: a page of a comparison.
 const RECENT_CLIPS: usize = 32;
-/// Readers remembered, some 600 bytes each.
+/// Readers remembered, some 700 bytes each. Whoever is forgotten is counted on in the catalogue.
 const MOST_READERS: usize = 8192;
 
 /// What a reader opens of a clip.
@@ -30,48 +34,35 @@ pub enum Reach {
     Still,
 }
 
-/// How the brake judged.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    Free,
-    /// Too many within the hour.
-    Braked {
-        retry_after_secs: u32,
-    },
+impl Reach {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Media => "media",
+            Self::Still => "still",
+        }
+    }
 }
 
+/// What this node knows of a reader.
 #[derive(Default)]
 struct Reader {
-    /// The newest last.
+    /// Clips that were counted; the newest last.
     recent: VecDeque<ClipId>,
-    media: Spent,
-    stills: Spent,
+    /// Stills that were counted and not shown yet.
+    stills: u32,
+    /// Until when the catalogue need not be asked, for it would refuse: media, stills.
+    media_wait: UnixMs,
+    still_wait: UnixMs,
 }
 
-/// What was used of an hour's allowance, as the time at which it is whole again (the generic cell rate algorithm of ITU-T
-/// I.371).
-#[derive(Default, Clone, Copy)]
-struct Spent {
-    whole_at: UnixMs,
-}
-
-impl Spent {
-    /// Takes one of `an_hour`, or tells after how many milliseconds there is one.
-    fn take(&mut self, an_hour: u32, now: UnixMs) -> Result<(), i64> {
-        let step = HOUR_MS / i64::from(an_hour);
-        // A clock that was set back must not keep a reader waiting for longer than an hour.
-        let whole_at = self.whole_at.clamp(now, now + HOUR_MS) + step;
-        if whole_at - now > HOUR_MS {
-            return Err(whole_at - now - HOUR_MS);
-        }
-        self.whole_at = whole_at;
-        Ok(())
-    }
+struct Held {
+    used_at: UnixMs,
+    reader: Arc<tokio::sync::Mutex<Reader>>,
 }
 
 pub(super) struct Brake {
     clips_an_hour: u32,
-    readers: Mutex<HashMap<CredentialId, Reader>>,
+    readers: Mutex<HashMap<CredentialId, Held>>,
 }
 
 impl Brake {
@@ -82,57 +73,116 @@ impl Brake {
         }
     }
 
-    pub fn judge(&self, reader: CredentialId, clip: ClipId, reach: Reach, now: UnixMs) -> Judged {
+    /// What is asked of the catalogue at once: how many, of how many an hour.
+    fn share(&self, reach: Reach) -> (u32, u32) {
+        match reach {
+            Reach::Media => (1, self.clips_an_hour),
+            Reach::Still => (STILLS_AT_ONCE, STILLS_AN_HOUR.max(self.clips_an_hour)),
+        }
+    }
+
+    fn reader(&self, id: CredentialId, now: UnixMs) -> Arc<tokio::sync::Mutex<Reader>> {
+        // Nothing between lock and unlock can leave the map half-changed.
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() >= MOST_READERS && !readers.contains_key(&reader) {
-            make_room(&mut readers, now);
+        if readers.len() >= MOST_READERS
+            && !readers.contains_key(&id)
+            && let Some(oldest) = readers.iter().min_by_key(|(_, held)| held.used_at).map(|(id, _)| *id)
+        {
+            readers.remove(&oldest);
         }
-        let entry = readers.entry(reader).or_default();
-        let taken = match reach {
-            Reach::Media if entry.recent.contains(&clip) => Ok(()),
-            Reach::Media => entry.media.take(self.clips_an_hour, now),
-            Reach::Still => entry.stills.take(STILLS_AN_HOUR.max(self.clips_an_hour), now),
-        };
-        match taken {
-            Ok(()) if reach == Reach::Media && !entry.recent.contains(&clip) => {
-                entry.recent.push_back(clip);
-                if entry.recent.len() > RECENT_CLIPS {
-                    entry.recent.pop_front();
-                }
-                Judged::Free
-            }
-            Ok(()) => Judged::Free,
-            Err(wait_ms) => {
-                let secs = wait_ms.unsigned_abs().div_ceil(1_000).max(1);
-                Judged::Braked {
-                    retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX),
-                }
-            }
-        }
+        let held = readers.entry(id).or_insert_with(|| Held {
+            used_at: now,
+            reader: Arc::default(),
+        });
+        held.used_at = now;
+        held.reader.clone()
     }
 }
 
-/// Forgets those who have their whole allowance again, else the one who used least of it: nobody gains by being forgotten.
-fn make_room(readers: &mut HashMap<CredentialId, Reader>, now: UnixMs) {
-    let left = |reader: &Reader| reader.media.whole_at.max(reader.stills.whole_at);
-    readers.retain(|_, reader| left(reader) > now);
-    if readers.len() >= MOST_READERS
-        && let Some(least) = readers.iter().min_by_key(|(_, reader)| left(reader)).map(|(id, _)| *id)
-    {
-        readers.remove(&least);
+impl Reader {
+    fn has(&self, clip: ClipId, reach: Reach) -> bool {
+        match reach {
+            Reach::Media => self.recent.contains(&clip),
+            Reach::Still => self.stills > 0,
+        }
+    }
+
+    fn wait(&mut self, reach: Reach) -> &mut UnixMs {
+        match reach {
+            Reach::Media => &mut self.media_wait,
+            Reach::Still => &mut self.still_wait,
+        }
+    }
+
+    /// Uses what it has.
+    fn open(&mut self, clip: ClipId, reach: Reach) {
+        match reach {
+            Reach::Still => self.stills -= 1,
+            Reach::Media if self.recent.contains(&clip) => {}
+            Reach::Media => {
+                self.recent.push_back(clip);
+                if self.recent.len() > RECENT_CLIPS {
+                    self.recent.pop_front();
+                }
+            }
+        }
     }
 }
 
 impl Vault {
     /// Asks the brake before a reader opens a clip's keys. Too many clips within an hour is [`VaultError::Braked`].
-    pub fn admit(&self, reader: CredentialId, clip: ClipId, reach: Reach) -> Result<(), VaultError> {
-        match self.inner.brake.judge(reader, clip, reach, self.now()) {
-            Judged::Free => Ok(()),
-            Judged::Braked { retry_after_secs } => {
-                self.inner.counts.braked();
-                Err(VaultError::Braked { retry_after_secs })
-            }
+    pub async fn admit(&self, reader: CredentialId, clip: ClipId, reach: Reach) -> Result<(), VaultError> {
+        let (brake, now) = (&self.inner.brake, self.now());
+        let known = brake.reader(reader, now);
+        // Held over the question: a player that begins a clip with six ranges at once is counted once, and of a clip that is
+        // refused none of them gets through.
+        let mut known = known.lock().await;
+        if known.has(clip, reach) {
+            known.open(clip, reach);
+            return Ok(());
         }
+        // A clock that was set back must not keep a reader waiting.
+        let wait_ms = *known.wait(reach) - now;
+        if (1..=HOUR_MS).contains(&wait_ms) {
+            return Err(self.braked(wait_ms));
+        }
+        let (count, an_hour) = brake.share(reach);
+        let cost_ms = HOUR_MS / i64::from(an_hour) * i64::from(count);
+        let asked = Allowance {
+            reader,
+            reach: reach.as_str(),
+            cost_ms,
+            whole_ms: HOUR_MS,
+        };
+        let mut tx = self.inner.catalog.begin().await?;
+        let used = tx.take_allowance(&asked, now).await?;
+        tx.commit().await?;
+        if !used.granted {
+            let wait_ms = (used.whole_at + cost_ms - now - HOUR_MS).max(1);
+            *known.wait(reach) = now + wait_ms;
+            return Err(self.braked(wait_ms));
+        }
+        if reach == Reach::Still {
+            known.stills += count;
+        }
+        known.open(clip, reach);
+        Ok(())
+    }
+
+    fn braked(&self, wait_ms: i64) -> VaultError {
+        self.inner.counts.braked();
+        let secs = wait_ms.unsigned_abs().div_ceil(1_000).max(1);
+        VaultError::Braked {
+            retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Forgets in the catalogue whoever has the whole allowance again. How many they were.
+    pub async fn sweep_allowances(&self) -> Result<u64, VaultError> {
+        let mut tx = self.inner.catalog.begin().await?;
+        let swept = tx.sweep_allowances(self.now()).await?;
+        tx.commit().await?;
+        Ok(swept)
     }
 }
 
@@ -140,61 +190,18 @@ impl Vault {
 mod tests {
     use super::*;
 
-    fn free(brake: &Brake, reader: CredentialId, clip: ClipId, now: UnixMs) -> bool {
-        brake.judge(reader, clip, Reach::Media, now) == Judged::Free
-    }
-
     #[test]
-    fn an_archive_is_not_taken_away_in_one_run() {
-        let (brake, thief) = (Brake::new(CLIPS_AN_HOUR), CredentialId::random());
-        let taken = (0..10_000)
-            .take_while(|_| free(&brake, thief, ClipId::random(), 0))
-            .count();
-        assert_eq!(taken, CLIPS_AN_HOUR as usize);
-        let again = brake.judge(thief, ClipId::random(), Reach::Media, 0);
-        assert_eq!(again, Judged::Braked { retry_after_secs: 6 });
-        let later = (1..=3_600)
-            .filter(|second| free(&brake, thief, ClipId::random(), second * 1_000))
-            .count();
-        assert_eq!(later, CLIPS_AN_HOUR as usize, "one in six seconds from then on");
-        let other = CredentialId::random();
-        assert!(free(&brake, other, ClipId::random(), 0), "others go on");
-    }
-
-    #[test]
-    fn a_player_and_an_owner_who_goes_through_ten_thousand_stills_never_meet_it() {
-        let (brake, owner) = (Brake::new(CLIPS_AN_HOUR), CredentialId::random());
-        let clips: Vec<_> = (0..10_000).map(|_| ClipId::random()).collect();
-        for clip in &clips {
-            assert_eq!(brake.judge(owner, *clip, Reach::Still, 0), Judged::Free);
+    fn the_memory_is_bounded_and_forgets_who_was_away_longest() {
+        let brake = Brake::new(CLIPS_AN_HOUR);
+        let (first, second) = (CredentialId::random(), CredentialId::random());
+        brake.reader(first, 0);
+        brake.reader(second, 1);
+        brake.reader(first, 2);
+        for n in 0..MOST_READERS as i64 - 1 {
+            brake.reader(CredentialId::random(), 3 + n);
         }
-        for range in 0..100_000 {
-            assert!(free(&brake, owner, clips[range % 4], 0), "range {range}");
-        }
-        // Someone who looks for a scene: another clip in ten seconds, for a day.
-        for (n, clip) in clips.iter().take(8_640).enumerate() {
-            assert!(free(&brake, owner, *clip, n as i64 * 10_000), "clip {n}");
-        }
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_keeps_nobody_waiting_for_more_than_an_hour() {
-        let (brake, reader) = (Brake::new(CLIPS_AN_HOUR), CredentialId::random());
-        assert!(free(&brake, reader, ClipId::random(), 100 * HOUR_MS));
-        match brake.judge(reader, ClipId::random(), Reach::Media, 0) {
-            Judged::Free => {}
-            Judged::Braked { retry_after_secs } => assert!(retry_after_secs <= 3_600),
-        }
-    }
-
-    #[test]
-    fn the_memory_is_bounded_and_forgets_those_who_used_least() {
-        let (brake, thief) = (Brake::new(2), CredentialId::random());
-        assert!(free(&brake, thief, ClipId::random(), 0) && free(&brake, thief, ClipId::random(), 0));
-        for _ in 0..2 * MOST_READERS {
-            assert!(free(&brake, CredentialId::random(), ClipId::random(), 0));
-        }
-        assert!(brake.readers.lock().unwrap().len() <= MOST_READERS);
-        assert!(!free(&brake, thief, ClipId::random(), 0), "the thief is not forgotten");
+        let readers = brake.readers.lock().expect("nobody panicked");
+        assert_eq!(readers.len(), MOST_READERS);
+        assert!(readers.contains_key(&first) && !readers.contains_key(&second));
     }
 }

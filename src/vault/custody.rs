@@ -142,7 +142,14 @@ impl Vault {
         loop {
             tokio::select! {
                 () = ending.cancelled() => return,
-                () = tokio::time::sleep(TEND.min(self.inner.cache.life())) => self.tend_once().await,
+                () = tokio::time::sleep(TEND.min(self.inner.cache.life())) => {}
+            }
+            self.tend_once().await;
+            if let Err(error) = self.sweep_allowances().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what readers used of their allowance could not be swept now"
+                );
             }
         }
     }

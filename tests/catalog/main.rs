@@ -3,6 +3,7 @@
 use dashvault::catalog::{Catalog, Config};
 use dashvault_test_support::{Postgres, Scratch};
 
+mod brakes;
 mod bucket_settings;
 mod clips;
 mod contention;

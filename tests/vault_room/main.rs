@@ -1,6 +1,7 @@
 //! The vault room over SQLite and a store in memory that can fail and be changed behind the vault's back.
 
 mod attacks;
+mod brake;
 mod compare;
 mod faults;
 mod gate;
