@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dashvault_test_support::{Setup, Vault};
+use dashvault_test_support::{Seaweed, Setup, Vault};
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -177,4 +177,45 @@ async fn a_look_ends_with_a_number_for_each_verdict() {
     let mut command = vault.command(["exposure", "check", "--data"]);
     let out = command.arg(nowhere).output().expect("the program");
     assert_eq!(out.status.code(), Some(1), "it could not look at all");
+}
+
+#[tokio::test]
+async fn a_look_at_a_service_tells_its_settings_as_lines_and_as_json() {
+    let seaweed = Seaweed::shared();
+    let mut setup = Vault::setup();
+    for (name, value) in [
+        ("DASHVAULT_S3_ENDPOINT", seaweed.endpoint()),
+        ("DASHVAULT_S3_REGION", seaweed.region().to_owned()),
+        ("DASHVAULT_S3_BUCKET", seaweed.bucket()),
+        ("DASHVAULT_S3_STAGING_BUCKET", seaweed.bucket()),
+        ("DASHVAULT_S3_KEYPLANE_BUCKET", seaweed.bucket()),
+        ("DASHVAULT_S3_ACCESS_KEY_ID", seaweed.access_key().to_owned()),
+        ("DASHVAULT_S3_SECRET_ACCESS_KEY", seaweed.secret_key().to_owned()),
+    ] {
+        setup = setup.env(name, value);
+    }
+    let vault = setup.start();
+    let account = vault.scratch().join("account");
+    let (id, secret) = seaweed.other_account();
+    std::fs::write(&account, format!("{id}\n{secret}\n")).unwrap();
+    std::fs::set_permissions(&account, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (data, account) = (vault.data().to_str().unwrap(), account.to_str().unwrap());
+    let look = ["exposure", "check", "--data", data, "--watch-account-file", account];
+    let lines = vault.run_json(look.into_iter().chain(["--json"]));
+    let verdicts: Vec<_> = lines.iter().filter(|line| line["verdict"] == "private").collect();
+    assert_eq!(verdicts.len(), 3, "{lines:?}");
+    assert!(
+        verdicts.iter().all(|one| one["asked_as_account"] == true),
+        "{verdicts:?}"
+    );
+    let grade = |setting: &str| {
+        let of = lines.iter().filter(|line| line["setting"] == setting);
+        of.map(|line| line["grade"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(grade("policy"), ["fine"; 3]);
+    assert_eq!(grade("public-access-block"), ["not-checkable"; 3]);
+    let told = String::from_utf8(vault.run(look).stdout).unwrap();
+    assert!(told.contains("public-access-block not-checkable"), "{told}");
+    assert!(!told.contains(secret) && !told.contains(seaweed.secret_key()));
 }
