@@ -45,6 +45,10 @@ pub struct VerdictSet {
     pub verdict: Verdict,
     /// The one before; none before the first round.
     pub previous: Option<Verdict>,
+    /// Since when it is so.
+    pub since: UnixMs,
+    /// The row as it was; none before the first round.
+    pub before: Option<VerdictRow>,
     /// Ways in that were not open before.
     pub new_openings: Vec<Opening>,
 }
@@ -98,6 +102,8 @@ pub struct CanaryRow {
     pub bucket: Bucket,
     pub object: ObjectId,
     pub size_bytes: u64,
+    /// When it was put there, for the first time or again.
+    pub created_at: UnixMs,
 }
 
 /// A row of `probe_writes` that may still lie in its bucket.
@@ -160,7 +166,7 @@ impl Catalog {
 
     /// The canaries that were put into buckets.
     pub async fn canaries(&self) -> Result<Vec<CanaryRow>, CatalogError> {
-        let rows = sqlx::query("SELECT bucket, object_id, size_bytes FROM canaries")
+        let rows = sqlx::query("SELECT bucket, object_id, size_bytes, created_at FROM canaries")
             .fetch_all(self.readers())
             .await?;
         let rows = rows.iter().map(|row| Row::new("canaries", row));
@@ -169,6 +175,7 @@ impl Catalog {
                 bucket: row.state("bucket")?,
                 object: row.id("object_id")?,
                 size_bytes: row.size("size_bytes")?,
+                created_at: row.int("created_at")?,
             })
         })
         .collect()
@@ -254,25 +261,29 @@ impl Tx {
             false if others.is_empty() => format!("it was open, and nothing shows that it is shut: {}", told.reason),
             false => format!("another watcher ({}) sees it open", others[0].1.watcher),
         };
-        self.write_verdict(told.bucket, verdict, before, &reason, now).await?;
-        let previous = before;
+        let previous = before.as_ref().map(|row| row.verdict);
+        self.write_verdict(told.bucket, verdict, previous, &reason, now).await?;
+        let same = before.as_ref().filter(|row| row.verdict == verdict);
         Ok(VerdictSet {
             verdict,
             previous,
+            since: same.map_or(now, |row| row.since),
+            before,
             new_openings,
         })
     }
 
     /// Notes the bucket's canary.
-    pub async fn set_canary(&mut self, canary: &CanaryRow, now: UnixMs) -> Result<(), CatalogError> {
+    pub async fn set_canary(&mut self, canary: &CanaryRow) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO canaries (bucket, object_id, size_bytes, created_at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (bucket) DO UPDATE SET object_id = excluded.object_id, size_bytes = excluded.size_bytes",
+             ON CONFLICT (bucket) DO UPDATE SET object_id = excluded.object_id, size_bytes = excluded.size_bytes, \
+             created_at = excluded.created_at",
         )
         .bind(canary.bucket.as_str())
         .bind(canary.object.as_bytes().to_vec())
         .bind(i64::try_from(canary.size_bytes).unwrap_or(i64::MAX))
-        .bind(now)
+        .bind(canary.created_at)
         .execute(self.connection())
         .await?;
         Ok(())
@@ -309,7 +320,7 @@ impl Tx {
     }
 
     /// The bucket's verdict, which nobody else changes until this transaction ends; the row is made if there is none.
-    async fn hold_verdict(&mut self, bucket: Bucket) -> Result<Option<Verdict>, CatalogError> {
+    async fn hold_verdict(&mut self, bucket: Bucket) -> Result<Option<VerdictRow>, CatalogError> {
         // An empty word is no verdict: it stands for the first round until this transaction writes it.
         sqlx::query(
             "INSERT INTO bucket_verdicts (bucket, verdict, since_at, checked_at, reason) VALUES ($1, '', 0, 0, '') \
@@ -318,14 +329,15 @@ impl Tx {
         .bind(bucket.as_str())
         .execute(self.connection())
         .await?;
-        let row = sqlx::query("SELECT verdict FROM bucket_verdicts WHERE bucket = $1")
-            .bind(bucket.as_str())
-            .fetch_one(self.connection())
-            .await?;
-        let row = Row::new("bucket_verdicts", &row);
-        match row.maybe_text("verdict")?.as_deref() {
+        let row = sqlx::query(
+            "SELECT bucket, verdict, since_at, checked_at, private_at, reason FROM bucket_verdicts WHERE bucket = $1",
+        )
+        .bind(bucket.as_str())
+        .fetch_one(self.connection())
+        .await?;
+        match Row::new("bucket_verdicts", &row).maybe_text("verdict")?.as_deref() {
             None | Some("") => Ok(None),
-            Some(_) => Ok(Some(row.state("verdict")?)),
+            Some(_) => read_verdict(&row).map(Some),
         }
     }
 

@@ -34,6 +34,7 @@ mod system_records;
 mod tenants;
 mod upload_keys;
 mod uploads;
+mod watchers;
 
 pub use brakes::{Allowance, Used};
 pub use bucket_settings::{BucketSetting, SettingChangeRow};
@@ -65,3 +66,4 @@ pub use standing::Standing;
 pub use system_records::SystemRecordRow;
 pub use upload_keys::UploadKeyRow;
 pub use uploads::{NewUpload, OpenUploads, UploadRow, UploadStep};
+pub use watchers::WatcherRow;

@@ -127,14 +127,15 @@ async fn a_watcher_elsewhere_that_sees_it_open_counts_for_more_than_one_that_doe
 async fn a_canary_is_a_known_object_and_a_refused_probe_write_is_forgotten() {
     both(async |catalog| {
         let [canary, refused, landed] = [(); 3].map(|()| ObjectId::random());
-        let row = |object| CanaryRow {
+        let row = |object, created_at| CanaryRow {
             bucket: Bucket::Data,
             object,
             size_bytes: 200,
+            created_at,
         };
-        in_tx!(catalog, tx => tx.set_canary(&row(ObjectId::random()), 1));
-        in_tx!(catalog, tx => tx.set_canary(&row(canary), 2));
-        assert_eq!(catalog.canaries().await.unwrap(), [row(canary)]);
+        in_tx!(catalog, tx => tx.set_canary(&row(ObjectId::random(), 1)));
+        in_tx!(catalog, tx => tx.set_canary(&row(canary, 2)));
+        assert_eq!(catalog.canaries().await.unwrap(), [row(canary, 2)]);
         assert_eq!(catalog.known_objects(&[canary, refused]).await.unwrap(), [canary]);
         for (name, at) in [(refused, 3), (landed, 4)] {
             in_tx!(catalog, tx => tx.note_probe_write(name, Bucket::Staging, at));
