@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 use super::error::at_most;
 use super::owners::prefix;
 use super::{Access, AccessError, words};
-use crate::catalog::{CatalogError, DecoyRow, NewDecoy};
-use crate::model::{CredentialKind, DecoyId, DecoyKind, DeviceId, LinkId, UnixMs};
+use crate::catalog::{CatalogError, DecoyRow, NewDecoy, NewNotice};
+use crate::model::{CredentialKind, DecoyId, DecoyKind, DeviceId, LinkId, Severity, UnixMs};
 
 /// More places than an operator can remember having planted.
 const MAX_DECOYS: u32 = 1_000;
@@ -26,6 +26,8 @@ const LINK_LIFE_MS: i64 = 30 * 24 * 3_600_000;
 /// Uses that are being written at once. Whoever shows a decoy a thousand times a second must not fill the memory; the first
 /// use raised the alarm.
 const WRITERS: usize = 8;
+/// Whoever tries a decoy again and again raises one notice in this time.
+const TOLD_AGAIN_MS: i64 = 3_600_000;
 
 /// How often decoys were used here since the process began, and the places of those that write it down.
 pub(super) struct Uses {
@@ -221,6 +223,7 @@ impl Access {
         let now = self.inner.clock.now_ms();
         let mut tx = self.inner.catalog.begin().await?;
         tx.use_decoy(decoy.id, now).await?;
+        tx.raise_notice(&decoy_used(decoy, now), now).await?;
         tx.commit().await
     }
 }
@@ -236,6 +239,22 @@ impl From<DecoyRow> for Decoy {
             last_used_at: row.last_used_at,
             uses: row.uses,
         }
+    }
+}
+
+fn decoy_used(decoy: &DecoyRow, now: UnixMs) -> NewNotice {
+    let DecoyRow { id, kind, place, .. } = decoy;
+    NewNotice {
+        kind: "decoy-used",
+        severity: Severity::Page,
+        subject: format!("A decoy was used: somebody has read {place}"),
+        facts: format!(
+            "Planted at: {place}\nDecoy: {id} ({kind})\nUses before this one: {}\n\nIt opens nothing. Somebody who \
+             should not has read the place where it was planted: look at what else lay there, change it, and find out who \
+             could read it. `dashvault decoy list` tells of every use.",
+            decoy.uses
+        ),
+        once_for: Some(format!("decoy-used:{id}:{}", now / TOLD_AGAIN_MS)),
     }
 }
 

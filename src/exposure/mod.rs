@@ -4,6 +4,7 @@
 //! It needs no key and no credentials; with the vault at hand it takes back what a stranger could write.
 
 pub mod address;
+mod alarms;
 mod ask;
 mod bucket;
 mod configuration;
@@ -57,6 +58,12 @@ pub struct Config {
     pub tries_writes: bool,
     /// A word for the place from which it looks.
     pub watcher: String,
+}
+
+impl Config {
+    fn interval_ms(&self) -> i64 {
+        i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 /// One bucket, and every way to it.
@@ -153,6 +160,26 @@ impl Watch {
         futures_util::future::join_all(looked).await.into_iter().collect()
     }
 
+    /// From now on somebody notices when no rounds are made.
+    pub async fn expect(&self) -> Result<(), CatalogError> {
+        let inner = &self.inner;
+        let mut tx = inner.catalog.begin().await?;
+        tx.expect_watcher(&inner.config.watcher, inner.config.interval_ms(), inner.clock.now_ms())
+            .await?;
+        tx.commit().await
+    }
+
+    /// A round that is noted, so that its absence is noticed.
+    pub async fn noted_round(&self) -> Result<Vec<Told>, ExposureError> {
+        let told = self.round().await?;
+        let (inner, now) = (&self.inner, self.inner.clock.now_ms());
+        let is_seeing = told.iter().any(|one| one.set.verdict != Verdict::Unknown);
+        let mut tx = inner.catalog.begin().await?;
+        alarms::note_round(&mut tx, &inner.config, is_seeing, now).await?;
+        tx.commit().await?;
+        Ok(told)
+    }
+
     /// Looks again and again, until `ending`.
     pub async fn run(&self, ending: CancellationToken) {
         loop {
@@ -162,7 +189,7 @@ impl Watch {
             }
             let done = tokio::select! {
                 () = ending.cancelled() => return,
-                done = self.round() => done,
+                done = self.noted_round() => done,
             };
             if let Err(error) = done {
                 tracing::error!(
@@ -192,6 +219,7 @@ impl Watch {
         let now = inner.clock.now_ms();
         let mut tx = inner.catalog.begin().await?;
         let set = tx.set_verdict(&told, now).await?;
+        alarms::raise(&mut tx, &told, &set, now).await?;
         tx.commit().await?;
         self.alarm(one.bucket, &set, &reason, now).await?;
         let settings = match seldom {

@@ -1,10 +1,9 @@
 //! What the outside sees of clips, as JSON.
 
-use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::model::{ClipId, ClipState, DeviceId, LinkId, OwnerId, UnixMs};
+use crate::model::{ClipId, ClipState, DeviceId, LinkId, OwnerId, UnixMs, moment};
 
 /// A page of an owner's clips.
 #[derive(Debug, Serialize, ToSchema)]
@@ -166,10 +165,7 @@ pub struct Time(pub UnixMs);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A time past year 9999 is a sender's nonsense; the nearest that can be written keeps the answer whole.
-        let limit = if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
-        let time = Timestamp::from_millisecond(self.0).unwrap_or(limit);
-        serializer.collect_str(&format_args!("{time:.3}"))
+        serializer.serialize_str(&moment(self.0))
     }
 }
 

@@ -4,8 +4,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use jiff::Timestamp;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMs = i64;
+
+/// A time as people and programs read it (RFC 3339, with milliseconds).
+pub fn moment(at: UnixMs) -> String {
+    // A time past year 9999 is a sender's nonsense; the nearest that can be written keeps the rest whole.
+    let limit = if at < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let time = Timestamp::from_millisecond(at).unwrap_or(limit);
+    format!("{time:.3}")
+}
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync + 'static {

@@ -8,7 +8,7 @@ mod range;
 mod state;
 mod trouble;
 
-pub use clock::{Clock, FixedClock, SetClock, SystemClock, UnixMs};
+pub use clock::{Clock, FixedClock, SetClock, SystemClock, UnixMs, moment};
 pub use id::{
     ClipId, CredentialId, DecoyId, DeliveryId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, NoticeId,
     ObjectId, OwnerId, PairingId, TenantId, UploadKeyId,

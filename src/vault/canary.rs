@@ -8,12 +8,14 @@ use dashvault_keys::object::{self, Place, Sealer};
 use dashvault_keys::{Secret32, field};
 
 use super::{Vault, VaultError};
-use crate::catalog::CanaryRow;
-use crate::model::{Bucket, ObjectId, ObjectKind};
+use crate::catalog::{CanaryRow, NewNotice};
+use crate::model::{Bucket, ObjectId, ObjectKind, Severity, UnixMs};
 use crate::store::{Location, StoreError};
 
 /// What a canary holds.
 const NOTHING: &[u8] = b"canary";
+/// Of a canary whose row is younger the object may be under way, put by another node.
+const UNDER_WAY_MS: UnixMs = 10 * 60 * 1000;
 
 /// An object's path in its bucket.
 pub fn object_path(bucket: Bucket, id: ObjectId) -> String {
@@ -39,15 +41,21 @@ impl Vault {
             if is_there && known.iter().any(|row| row.object == id) {
                 continue;
             }
-            let sealed = self.seal_canary(bucket, id)?;
+            let (sealed, now) = (self.seal_canary(bucket, id)?, self.now());
             let row = CanaryRow {
                 bucket,
                 object: id,
                 size_bytes: sealed.len() as u64,
+                created_at: now,
             };
             // Known before its first byte: nobody takes it for an object without an owner.
             let mut tx = self.inner.catalog.begin().await?;
-            tx.set_canary(&row, self.now()).await?;
+            if let Some(gone) = known.iter().find(|row| row.object == id && !is_there)
+                && now - gone.created_at > UNDER_WAY_MS
+            {
+                tx.raise_notice(&canary_gone(gone), now).await?;
+            }
+            tx.set_canary(&row).await?;
             tx.commit().await?;
             if !is_there {
                 match self.inner.store.put(Location::of(bucket), id, sealed.into()).await {
@@ -93,5 +101,21 @@ impl Vault {
         let system = self.system()?;
         let value = bucket.as_str().as_bytes();
         Ok(field::index(&system.record.locator, self.sys(), purpose, value))
+    }
+}
+
+fn canary_gone(gone: &CanaryRow) -> NewNotice {
+    let bucket = gone.bucket.as_str();
+    NewNotice {
+        kind: "canary-gone",
+        severity: Severity::Page,
+        subject: format!("The canary of bucket {bucket} is gone: somebody, or something, deletes there"),
+        facts: format!(
+            "The object {} lay in bucket {bucket} and nothing of the vault's removes it. A new one was put there.\n\
+             Look at who may delete in this bucket, at its lifecycle rules and at the store's log, and run `dashvault \
+             inventory`: clips may be gone too.",
+            object_path(gone.bucket, gone.object)
+        ),
+        once_for: Some(format!("canary-gone:{bucket}:{}", gone.created_at)),
     }
 }

@@ -99,7 +99,7 @@ impl Vault {
 }
 
 /// Why nothing may be written, by what the watch knows of the bucket.
-fn why_withheld(row: Option<&VerdictRow>, now: UnixMs) -> Option<&'static str> {
+pub fn why_withheld(row: Option<&VerdictRow>, now: UnixMs) -> Option<&'static str> {
     let Some(row) = row else {
         return Some("the watch has not looked at it yet");
     };

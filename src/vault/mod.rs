@@ -47,7 +47,7 @@ pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use dashvault_keys::kek::Vehicle;
 pub use erasure::Buried;
 pub use error::{Cause, VaultError};
-pub use gate::GateRule;
+pub use gate::{GateRule, why_withheld};
 pub use inventory::{Inventory, InventoryTotals, StoredFlaw, StoredUnfit};
 pub use key_plane::KeyPlaneSwept;
 pub use keys::{ClipKeys, OwnerKeys};
