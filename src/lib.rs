@@ -11,5 +11,6 @@ pub mod library;
 pub mod media;
 pub mod model;
 pub mod pipeline;
+pub mod post;
 pub mod store;
 pub mod vault;

@@ -71,8 +71,13 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// HMAC-SHA256 (RFC 2104).
 pub fn hmac_sha256(key: &Secret32, bytes: &[u8]) -> [u8; 32] {
+    hmac_sha256_under(key.expose(), bytes)
+}
+
+/// HMAC-SHA256 under a secret of any length, as others give them out.
+pub fn hmac_sha256_under(key: &[u8], bytes: &[u8]) -> [u8; 32] {
     wiped(|| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let tag = hmac::sign(&key, bytes);
         tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     })

@@ -1,5 +1,6 @@
 //! The command line: commands, flags and the environment variables that stand for them.
 
+mod post;
 mod watch;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+pub(super) use post::PostArgs;
 pub(super) use watch::WatchArgs;
 
 use super::exposure::ExposureCommand;
@@ -27,6 +29,8 @@ Environment:
   DASHVAULT_S3_SECRET_ACCESS_KEY   Its secret
   DASHVAULT_KEYRING_PASSPHRASE     The keyring's passphrase; a file or the systemd credential dashvault.keyring-passphrase is better
   DASHVAULT_PKCS11_PIN             The token's PIN; a file or the systemd credential dashvault.pkcs11-pin is better
+  DASHVAULT_WEBHOOK_URL            Who is told of what the vault finds: https://…, each notice a signed POST (Standard Webhooks)
+  DASHVAULT_HEARTBEAT_URL          Asked after each round of the watch: who waits for it outside notices that the watch is gone
   AWS_REGION, AWS_ACCESS_KEY_ID …  For root keys in AWS KMS: region and credentials, as AWS's own programs read them";
 
 /// An encrypted dashcam video vault.
@@ -257,6 +261,8 @@ pub(super) struct ServeArgs {
     pub(super) work: WorkArgs,
     #[command(flatten)]
     pub(super) watch: WatchArgs,
+    #[command(flatten)]
+    pub(super) post: PostArgs,
     /// Address of the API and the pages (default: 127.0.0.1:8080)
     #[arg(long, env = "DASHVAULT_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,

@@ -4,6 +4,7 @@
 
 mod defaults;
 pub(super) mod exposure;
+mod post;
 pub(super) mod root_key;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 const REGION: &str = "us-east-1";
 
 /// Variables that are no flags, because a list of processes shows flags.
-pub(super) const HIDDEN_VARIABLES: [&str; 10] = [
+pub(super) const HIDDEN_VARIABLES: [&str; 12] = [
     "DASHVAULT_DATABASE_URL",
     "DASHVAULT_S3_ENDPOINT",
     "DASHVAULT_S3_REGION",
@@ -41,6 +42,8 @@ pub(super) const HIDDEN_VARIABLES: [&str; 10] = [
     "DASHVAULT_S3_SECRET_ACCESS_KEY",
     "DASHVAULT_KEYRING_PASSPHRASE",
     "DASHVAULT_PKCS11_PIN",
+    "DASHVAULT_WEBHOOK_URL",
+    "DASHVAULT_HEARTBEAT_URL",
 ];
 /// Variables that this program's tests and scripts read; they may stand beside its own.
 const TEST_VARIABLES: [&str; 13] = [
@@ -153,6 +156,23 @@ pub(super) enum ConfigError {
     WatchAccount { file: PathBuf },
     #[error("--watch-account-file holds the store's own key: give that of an account that has nothing to do with it")]
     WatchAccountIsOwn,
+    #[error(
+        "a webhook needs both its address and its secret: set DASHVAULT_WEBHOOK_URL (or post.webhook_url in the configuration \
+         file) and --webhook-secret-file"
+    )]
+    HalfWebhook,
+    #[error("mail needs --smtp, --mail-from and at least one --mail-to: give all three, or none of them")]
+    HalfMail,
+    #[error("give both --smtp-user and --smtp-password-file, or neither")]
+    HalfLogin,
+    #[error("{what} cannot be read")]
+    SecretFile {
+        what: &'static str,
+        #[source]
+        source: dashvault_keys::provider::SecretError,
+    },
+    #[error(transparent)]
+    Post(crate::post::SettingError),
     #[error("--clips-an-hour is at least 1")]
     NoClips,
     #[error(transparent)]
@@ -190,6 +210,7 @@ struct File {
     key_grace_secs: Option<u64>,
     clips_an_hour: Option<u32>,
     watch: Option<exposure::WatchFile>,
+    post: Option<post::PostFile>,
     write_gate: Option<WriteGate>,
 }
 
@@ -252,6 +273,7 @@ pub(super) struct ServeConfig {
     pub(super) ingest: ingest::Config,
     pub(super) custody: vault::Custody,
     pub(super) watch: crate::exposure::Config,
+    pub(super) post: crate::post::Config,
 }
 
 /// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
@@ -398,8 +420,10 @@ impl ServeConfig {
         let (data, args) = (&work.data, &args);
         let named = &args.work.data;
         let watch = exposure::compose(named, &args.watch, file, &data.data, &data.catalog, "serve", variables)?;
+        let post = post::compose(&args.post, file, variables)?;
         Ok(Self {
             watch,
+            post,
             work,
             http,
             ingest,

@@ -1,5 +1,6 @@
 //! `dashvault exposure`: one look at our own buckets as a stranger, or the watch alone.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +9,17 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::cli::{DataArgs, WatchArgs};
+use super::cli::{DataArgs, PostArgs, WatchArgs};
 use super::config::exposure::AloneConfig;
 use super::config::{ConfigError, environment};
 use super::output::{Output, sentence};
 use super::rooms::RoomsError;
 use super::{CommandError, serve, telemetry, time};
 use crate::app::cli::LogFormat;
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog};
 use crate::exposure::{self, ExposureError, Told, Watch};
 use crate::model::{Clock, Verdict};
+use crate::post::Post;
 use crate::vault::Vault;
 
 /// A round ends before; a start does not wait longer for a database either.
@@ -27,9 +29,9 @@ const FIRST_ROUND: Duration = Duration::from_secs(20);
 #[derive(Subcommand)]
 pub(super) enum ExposureCommand {
     /// Look once at every bucket as a stranger; ends with 0 if all are private, 4 if one is open, 3 if it cannot be told
-    Check(ExposureArgs),
+    Check(Box<ExposureArgs>),
     /// Look again and again, also on a machine of its own: it needs no key and no credentials
-    Watch(ExposureArgs),
+    Watch(Box<WatchAloneArgs>),
 }
 
 /// What to look at.
@@ -41,18 +43,27 @@ pub(super) struct ExposureArgs {
     pub(super) watch: WatchArgs,
 }
 
+/// What to look at, and whom to tell.
+#[derive(Args)]
+pub(super) struct WatchAloneArgs {
+    #[command(flatten)]
+    pub(super) look: ExposureArgs,
+    #[command(flatten)]
+    pub(super) post: PostArgs,
+}
+
 pub(super) async fn run(command: ExposureCommand, output: Output) -> Result<(), CommandError> {
-    let read = |args: &ExposureArgs| -> Result<AloneConfig, ConfigError> {
-        AloneConfig::read(&args.data, &args.watch, &environment)
+    let read = |args: &ExposureArgs, post: &PostArgs| -> Result<AloneConfig, ConfigError> {
+        AloneConfig::read(&args.data, &args.watch, post, &environment)
     };
     match command {
-        ExposureCommand::Check(args) => check(read(&args)?, output).await,
-        ExposureCommand::Watch(args) => alone(read(&args)?, output).await,
+        ExposureCommand::Check(args) => check(read(&args, &PostArgs::default())?, output).await,
+        ExposureCommand::Watch(args) => alone(read(&args.look, &args.post)?, output).await,
     }
 }
 
 async fn check(config: AloneConfig, output: Output) -> Result<(), CommandError> {
-    let (catalog, watch) = open(config).await?;
+    let (catalog, watch, _) = open(config.catalog, config.watch, &config.data).await?;
     let told = watch.round().await;
     catalog.close().await;
     let told = told?;
@@ -70,11 +81,17 @@ async fn check(config: AloneConfig, output: Output) -> Result<(), CommandError> 
 async fn alone(config: AloneConfig, output: Output) -> Result<(), CommandError> {
     let (format, level) = AloneConfig::log();
     telemetry::start(if output.json { LogFormat::Json } else { format }, level);
-    let (catalog, watch) = open(config).await?;
+    let watcher = config.watch.watcher.clone();
+    let (catalog, watch, clock) = open(config.catalog, config.watch, &config.data).await?;
+    let post = Post::new(&config.post, catalog.clone(), clock)?;
     let ending = CancellationToken::new();
     tokio::spawn(serve::end_on_signal(ending.clone()));
+    let telling = tokio::spawn(post.run(Some(watcher), ending.clone()));
     begin(&watch).await;
     watch.run(ending).await;
+    if tokio::time::timeout(serve::DRAIN, telling).await.is_err() {
+        tracing::warn!("a notice under way did not end in time; it is delivered again by whoever runs next");
+    }
     catalog.close().await;
     info!("the watch has ended");
     Ok(())
@@ -96,7 +113,13 @@ pub(super) async fn beside(
 }
 
 async fn begin(watch: &Watch) {
-    match tokio::time::timeout(FIRST_ROUND, watch.round()).await {
+    if let Err(error) = watch.expect().await {
+        tracing::error!(
+            causes = sentence(&error),
+            "nobody will notice if the first rounds of the watch fail"
+        );
+    }
+    match tokio::time::timeout(FIRST_ROUND, watch.noted_round()).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(
             causes = sentence(&error),
@@ -106,14 +129,18 @@ async fn begin(watch: &Watch) {
     }
 }
 
-async fn open(config: AloneConfig) -> Result<(Catalog, Watch), CommandError> {
-    if !config.catalog.may_be_there() {
-        return Err(RoomsError::NoVault(config.data.display().to_string()).into());
+async fn open(
+    config: catalog::Config,
+    watch: exposure::Config,
+    data: &Path,
+) -> Result<(Catalog, Watch, Arc<dyn Clock>), CommandError> {
+    if !config.may_be_there() {
+        return Err(RoomsError::NoVault(data.display().to_string()).into());
     }
-    let catalog = Catalog::connect(&config.catalog).await?;
+    let catalog = Catalog::connect(&config).await?;
     let clock = time::clock(&catalog).await?;
-    let watch = Watch::new(config.watch, catalog.clone(), None, clock)?;
-    Ok((catalog, watch))
+    let watch = Watch::new(watch, catalog.clone(), None, clock.clone())?;
+    Ok((catalog, watch, clock))
 }
 
 fn tell(told: &Told, output: Output) {

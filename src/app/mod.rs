@@ -68,6 +68,8 @@ enum CommandError {
     /// Strangers get at a bucket.
     #[error("strangers get at what is listed as EXPOSED: shut it; nothing of it was deleted")]
     Open,
+    #[error(transparent)]
+    Post(#[from] crate::post::SettingError),
     /// Neither yes nor no: what was asked could not be found out.
     #[error("what strangers get could not be told for every bucket")]
     CannotTell,

@@ -20,6 +20,7 @@ use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
 use crate::ingest::Ingest;
 use crate::media::Media;
 use crate::pipeline::Pipeline;
+use crate::post::Post;
 use crate::vault::{Custody, Vault};
 
 /// Uploads that nobody goes on with are looked for this often; they live for a week.
@@ -35,7 +36,7 @@ const WAITING: &str = "has not answered since the start: uploads are taken, and 
 /// The same of a service that never had it.
 const WAITING_FOR_ALL: &str = "has not answered since the start: everything waits for it";
 /// How long jobs and writers may take to give back what they hold when the service ends.
-const DRAIN: Duration = Duration::from_secs(15);
+pub(super) const DRAIN: Duration = Duration::from_secs(15);
 /// The note in the data folder that tells commands beside the service where it is reached.
 const URL_NOTE: &str = "public-url";
 
@@ -44,6 +45,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     begin_log(&config.work, output);
     // Before anything is made or opened: what is wrong with addresses or TLS.
     let server = Server::bind(config.http)?;
+    let watcher = config.watch.watcher.clone();
     // Before anything in the folder is touched; let go at the very end.
     let _lock = folder_lock::take(&config.work.data)?;
     let (data, gate) = (&config.work.data, config.work.gate);
@@ -75,6 +77,8 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     }
     let without_root = rooms.without_root.take();
     let opening = tokio::spawn(get_open(without_root, rooms.vault.clone(), Some(data), ending.clone()));
+    let post = Post::new(&config.post, rooms.catalog.clone(), rooms.clock.clone())?;
+    let telling = tokio::spawn(post.run(Some(watcher), ending.clone()));
     let (catalog, vault, clock) = (rooms.catalog.clone(), rooms.vault.clone(), rooms.clock.clone());
     exposure::beside(config.watch, catalog, vault, clock, &ending).await?;
     let jobs_end = CancellationToken::new();
@@ -101,7 +105,12 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let served = server.run(face, readiness, ending.clone()).await;
     ending.cancel();
     jobs_end.cancel();
-    for (what, task) in [("writers", draining), ("jobs", jobs), ("sweep", sweeping)] {
+    for (what, task) in [
+        ("writers", draining),
+        ("jobs", jobs),
+        ("sweep", sweeping),
+        ("notices", telling),
+    ] {
         if tokio::time::timeout(DRAIN, task).await.is_err() {
             warn!(
                 what,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::super::cli::{DataArgs, LogFormat, LogLevel, WatchArgs};
+use super::super::cli::{DataArgs, LogFormat, LogLevel, PostArgs, WatchArgs};
 use super::{ConfigError, DATA, File, REGION, S3File, Variables};
 use crate::exposure::judge::Form;
 use crate::exposure::{self, Watched, address};
@@ -43,12 +43,14 @@ pub(in super::super) struct AloneConfig {
     pub(in super::super) catalog: catalog::Config,
     pub(in super::super) data: PathBuf,
     pub(in super::super) watch: exposure::Config,
+    pub(in super::super) post: crate::post::Config,
 }
 
 impl AloneConfig {
     pub(in super::super) fn read(
         data: &DataArgs,
         watch: &WatchArgs,
+        post: &PostArgs,
         variables: Variables<'_>,
     ) -> Result<Self, ConfigError> {
         let file = File::read(data)?;
@@ -56,6 +58,7 @@ impl AloneConfig {
         let catalog = super::catalog_config(&folder, &file, variables)?;
         Ok(Self {
             watch: compose(data, watch, &file, &folder, &catalog, "watch", variables)?,
+            post: super::post::compose(post, &file, variables)?,
             catalog,
             data: folder,
         })
@@ -227,7 +230,7 @@ mod tests {
             };
             Some(value.to_owned())
         };
-        AloneConfig::read(&DataArgs::default(), args, &known).map(|alone| alone.watch)
+        AloneConfig::read(&DataArgs::default(), args, &PostArgs::default(), &known).map(|alone| alone.watch)
     }
 
     #[test]

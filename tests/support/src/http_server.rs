@@ -37,6 +37,8 @@ impl Request {
 pub enum Reply {
     /// An answer.
     Answer(u16, Vec<u8>),
+    /// Sends elsewhere (307).
+    Moved(String),
     /// The connection is closed without one.
     Close,
 }
@@ -99,6 +101,10 @@ fn serve(stream: &TcpStream, answer: &(impl Fn(&Request) -> Reply + ?Sized), ove
         }
         match answer(&request) {
             Reply::Close => return None,
+            Reply::Moved(to) => {
+                let out = format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+                (&*stream).write_all(out.as_bytes()).ok()?;
+            }
             Reply::Answer(status, body) => {
                 let mut out = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
                 out.extend_from_slice(&body);

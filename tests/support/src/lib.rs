@@ -1,4 +1,4 @@
-//! What the tests start and stop: PostgreSQL, SeaweedFS, a stand-in for AWS, a store that fails on purpose, the vault's own programs.
+//! What the tests start and stop: PostgreSQL, SeaweedFS, a stand-in for AWS, a mail server, a store that fails on purpose, the vault's own programs.
 //!
 //! Everything listens on loopback, on free ports, in folders of its own, and ends with the value that stands for it;
 //! whatever outlives a killed test program is ended by the kernel and swept up by a small watcher (see [`Scratch`]).
@@ -9,6 +9,7 @@ mod faulty;
 mod http;
 mod http_server;
 mod kms_front;
+mod mail;
 pub mod memory;
 mod moto;
 mod postgres;
@@ -24,6 +25,7 @@ pub use faulty::{Fault, Faulty, Operation};
 pub use http::{client, json};
 pub use http_server::{HttpServer, Reply, Request};
 pub use kms_front::{KmsFault, KmsFront};
+pub use mail::Mail;
 pub use moto::Moto;
 pub use postgres::Postgres;
 pub use reader::Reader;
