@@ -31,13 +31,17 @@ pub struct Sighting {
 
 impl Needle {
     /// A key: itself, as it stands first in an AES key schedule; with its words turned, as SHA-256 takes it; and under the two
-    /// pads of HMAC.
+    /// pads of HMAC. Each half is looked for by itself, as an allocator writes its own notes over the beginning of what was
+    /// freed.
     pub fn key(name: impl Into<String>, key: &[u8; 32]) -> Self {
         let turned = key.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
         let under = |pad: u8| key.iter().map(|byte| byte ^ pad).collect();
         Self {
             name: name.into(),
-            forms: vec![key.to_vec(), turned, under(0x36), under(0x5c)],
+            forms: [key.to_vec(), turned, under(0x36), under(0x5c)]
+                .iter()
+                .flat_map(|form| form.chunks(16).map(<[u8]>::to_vec))
+                .collect(),
         }
     }
 
