@@ -160,9 +160,19 @@ fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found())
 }
 
-/// The query's parameters.
+/// The query's parameters, each of which may be left out.
 fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    web::Query::<T>::from_query(request.query_string())
-        .map(web::Query::into_inner)
-        .map_err(|_| Problem::bad_query())
+    let read = |text: &str| web::Query::<T>::from_query(text).map(web::Query::into_inner);
+    let text = request.query_string();
+    read(text).map_err(|_| {
+        // The one that cannot be read by itself; none when it is the same one twice.
+        let wrong = text.split('&').find(|part| read(part).is_err());
+        match wrong.and_then(|part| part.split('=').next()) {
+            // A name of ours: what we do not know is passed over, and never wrong.
+            Some(field) => Problem::bad_query()
+                .with("field", field)
+                .detail(format!("{field} cannot be read")),
+            None => Problem::bad_query().detail("a parameter stands there twice"),
+        }
+    })
 }
