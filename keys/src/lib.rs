@@ -3,6 +3,7 @@
 //! [FORMAT.md](../FORMAT.md) is the specification of every byte that is written here.
 #![forbid(unsafe_code)]
 
+pub mod attestation;
 mod bytes;
 pub mod digest;
 pub mod envelope;

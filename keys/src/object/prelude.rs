@@ -53,6 +53,14 @@ impl Prelude {
         &self.0
     }
 
+    pub fn version(&self) -> u8 {
+        self.0[4]
+    }
+
+    pub fn suite(&self) -> u8 {
+        self.0[5]
+    }
+
     pub fn log2_segment(&self) -> u8 {
         self.0[6]
     }

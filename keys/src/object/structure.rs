@@ -10,6 +10,10 @@ use super::{PRELUDE_BYTES, padded_length};
 /// An object's clear part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Structure {
+    /// Of the format.
+    pub version: u8,
+    /// Of the ciphers.
+    pub suite: u8,
     /// The id that it says is its own.
     pub object_id: [u8; 16],
     /// The commitment to its key.
@@ -33,6 +37,8 @@ pub fn structure(prelude: &[u8], size_bytes: u64) -> Option<Structure> {
     let log2_segment = prelude.log2_segment();
     let padded_length = padded_length_of(size_bytes, log2_segment)?;
     Some(Structure {
+        version: prelude.version(),
+        suite: prelude.suite(),
         object_id: prelude.object_id().try_into().ok()?,
         commitment: prelude.commitment().try_into().ok()?,
         log2_segment,
@@ -90,6 +96,8 @@ mod tests {
     #[test]
     fn an_unpadded_length_is_a_pieces_alone() {
         let odd = Structure {
+            version: 1,
+            suite: 1,
             object_id: [1; 16],
             commitment: [2; 32],
             log2_segment: 18,

@@ -1,5 +1,6 @@
 //! The formats as others see them: known answers, frozen samples, a second implementation, and attacks on bare Tink.
 
+mod attestation;
 mod frozen;
 mod mirror;
 mod secrets;
