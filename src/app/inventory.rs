@@ -43,7 +43,9 @@ fn tell(bucket: Bucket, totals: &InventoryTotals, output: Output) {
             StoredFlaw::ForeignName => "its name is none of ours; left where it is",
             StoredFlaw::IllFormed => "it has not the form of what is sealed, and may be plaintext; left where it is",
             StoredFlaw::OtherName => "it is another object's bytes under this name; left where it is",
-            StoredFlaw::Labelled => "a type, an encoding or metadata stand beside it, which tell of what is in it",
+            StoredFlaw::Labelled => {
+                "a type, an encoding, metadata or tags stand beside it, which tell of what is in it"
+            }
             StoredFlaw::OtherSize => "it has another size than when it was sealed",
             StoredFlaw::OtherCommitment => "it is sealed under another key than when it was written",
             StoredFlaw::Unknown => "nothing knows of it; left where it is",
@@ -62,10 +64,10 @@ fn tell(bucket: Bucket, totals: &InventoryTotals, output: Output) {
     output.tell(
         &json!({
             "bucket": name, "objects": totals.objects, "bytes": totals.bytes, "findings": totals.unfit.len(),
-            "is_cut": totals.is_cut, "not_checked": ["tags"],
+            "is_cut": totals.is_cut,
         }),
         &format!(
-            "{name}: looked at {} objects of {} bytes: {} findings{more}. Tags were not looked at. Nothing was changed.",
+            "{name}: looked at {} objects of {} bytes: {} findings{more}. Nothing was changed.",
             totals.objects,
             totals.bytes,
             totals.unfit.len()

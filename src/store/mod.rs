@@ -10,6 +10,7 @@ mod folder;
 mod parts;
 mod s3;
 mod sign;
+mod tags;
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
+use super::tags::TagsAsMetadata;
 use super::{Backend, S3, Store, StoreError};
 
 /// A service that cannot be reached is down; nobody waits longer for a handshake.
@@ -58,6 +59,7 @@ fn bucket(config: &S3, name: &str) -> Result<Backend, StoreError> {
         .with_virtual_hosted_style_request(false)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_client_options(client)
+        .with_http_connector(TagsAsMetadata)
         .with_retry(retry);
     if let Some(endpoint) = &config.endpoint {
         builder = builder.with_endpoint(endpoint);

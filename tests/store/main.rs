@@ -203,3 +203,42 @@ async fn names_that_are_not_ours_are_passed_over_in_a_listing() {
     let listed: Vec<_> = store.list(Location::Data).try_collect().await.unwrap();
     assert_eq!(listed.iter().map(|entry| entry.id).collect::<Vec<_>>(), [id]);
 }
+
+#[tokio::test]
+async fn whatever_stands_beside_an_object_of_a_real_store_is_seen() {
+    let seaweed = Seaweed::shared();
+    let config = s3(seaweed);
+    let bucket = config.data_bucket.clone();
+    let store = Store::open(&Config::S3(config)).await.unwrap();
+    let id = ObjectId::random();
+    store
+        .put(Location::Data, id, Bytes::from_static(b"sealed"))
+        .await
+        .unwrap();
+    let labelled = async |name: &str| {
+        let looked = store.look(Location::Data, name, 4).await.unwrap();
+        looked.expect("it is there").is_labelled
+    };
+    assert!(!labelled(&Location::Data.name(id)).await);
+    let headers = [
+        "content-type: video/mp4",
+        "content-encoding: gzip",
+        "x-amz-meta-vehicle: of somebody",
+        "x-amz-tagging: vehicle=1",
+    ];
+    for (number, header) in headers.into_iter().enumerate() {
+        let path = format!("/{bucket}/labelled-{number}");
+        // Of itself curl would name a type.
+        let no_type = ["--header", "content-type: application/octet-stream"];
+        let arguments = [&["--header", header, "--data-binary", "sealed"][..], &no_type[..]].concat();
+        let arguments = if number == 0 { &arguments[..4] } else { &arguments[..] };
+        seaweed.request("PUT", &path, arguments);
+        assert!(labelled(&format!("labelled-{number}")).await, "{header}");
+    }
+    let some = store
+        .entries_after(Location::Data, Some("labelled-1"), 2)
+        .await
+        .unwrap();
+    let names: Vec<_> = some.into_iter().map(|entry| entry.path).collect();
+    assert_eq!(names, ["labelled-2", "labelled-3"]);
+}
