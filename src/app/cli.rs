@@ -12,12 +12,13 @@ use serde::Deserialize;
 pub(super) use post::PostArgs;
 pub(super) use watch::WatchArgs;
 
-use super::exposure::ExposureCommand;
+use super::clips::ClipCommand;
+use super::exposure::{ExposureCommand, InventoryArgs};
 use crate::http::Cidr;
 use crate::model::{DecoyId, DecoyKind};
 
 /// Settings that hold addresses with passwords, or belong to them: no flags, because every user sees a process's flags.
-const VARIABLES: &str = "\
+pub(super) const VARIABLES: &str = "\
 Environment:
   DASHVAULT_DATABASE_URL           postgres://user:password@host/database (default: SQLite in the data folder)
   DASHVAULT_S3_ENDPOINT            Object store, http://host:port (default: the data folder; AWS if only buckets are given)
@@ -183,27 +184,6 @@ pub(super) enum DecoyCommand {
     },
 }
 
-/// Commands about one clip.
-#[derive(Subcommand)]
-pub(super) enum ClipCommand {
-    /// Hold a clip, as for a dispute: nobody can trash or erase it, and its owner is told
-    #[command(after_help = VARIABLES)]
-    Hold(ClipArgs),
-    /// Let a held clip go
-    #[command(after_help = VARIABLES)]
-    Release(ClipArgs),
-}
-
-/// Which clip.
-#[derive(Args)]
-pub(super) struct ClipArgs {
-    /// The clip's id
-    #[arg(value_name = "CLIP")]
-    pub(super) clip: String,
-    #[command(flatten)]
-    pub(super) data: DataArgs,
-}
-
 /// What is opened.
 #[derive(Args, Clone, Default)]
 pub(super) struct VerifyArgs {
@@ -263,6 +243,8 @@ pub(super) struct ServeArgs {
     pub(super) watch: WatchArgs,
     #[command(flatten)]
     pub(super) post: PostArgs,
+    #[command(flatten)]
+    pub(super) inventory: InventoryArgs,
     /// Address of the API and the pages (default: 127.0.0.1:8080)
     #[arg(long, env = "DASHVAULT_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,

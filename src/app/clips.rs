@@ -1,13 +1,35 @@
 //! `dashvault clip`: holds a clip and lets it go, beside a running service.
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::CommandError;
-use super::cli::{ClipArgs, ClipCommand};
+use super::cli::{DataArgs, VARIABLES};
 use super::config::{DataConfig, environment};
 use super::output::Output;
 use super::rooms::{self, NewVault};
 use crate::model::ClipId;
+
+/// Commands about one clip.
+#[derive(Subcommand)]
+pub(super) enum ClipCommand {
+    /// Hold a clip, as for a dispute: nobody can trash or erase it, and its owner is told
+    #[command(after_help = VARIABLES)]
+    Hold(ClipArgs),
+    /// Let a held clip go
+    #[command(after_help = VARIABLES)]
+    Release(ClipArgs),
+}
+
+/// Which clip.
+#[derive(Args)]
+pub(super) struct ClipArgs {
+    /// The clip's id
+    #[arg(value_name = "CLIP")]
+    pub(super) clip: String,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+}
 
 pub(super) async fn run(command: ClipCommand, output: Output) -> Result<(), CommandError> {
     match command {

@@ -173,6 +173,8 @@ pub(super) enum ConfigError {
     },
     #[error(transparent)]
     Post(crate::post::SettingError),
+    #[error("--inventory-pace is at most {pace}, and --inventory-sample at most {sample}")]
+    Inventory { pace: u32, sample: u32 },
     #[error("--clips-an-hour is at least 1")]
     NoClips,
     #[error(transparent)]
@@ -211,6 +213,7 @@ struct File {
     clips_an_hour: Option<u32>,
     watch: Option<exposure::WatchFile>,
     post: Option<post::PostFile>,
+    inventory: Option<exposure::InventoryFile>,
     write_gate: Option<WriteGate>,
 }
 
@@ -274,6 +277,7 @@ pub(super) struct ServeConfig {
     pub(super) custody: vault::Custody,
     pub(super) watch: crate::exposure::Config,
     pub(super) post: crate::post::Config,
+    pub(super) inventory: crate::exposure::rolling::Config,
 }
 
 /// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
@@ -424,6 +428,7 @@ impl ServeConfig {
         Ok(Self {
             watch,
             post,
+            inventory: exposure::inventory(&args.inventory, file)?,
             work,
             http,
             ingest,

@@ -9,9 +9,11 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::attestations::{self, AttestationsArgs, ChainArgs};
 use super::cli::{DataArgs, PostArgs, WatchArgs};
 use super::config::exposure::AloneConfig;
 use super::config::{ConfigError, environment};
+use super::exposure_report::{self, ReportArgs};
 use super::output::{Output, sentence};
 use super::rooms::RoomsError;
 use super::{CommandError, serve, telemetry, time};
@@ -32,6 +34,12 @@ pub(super) enum ExposureCommand {
     Check(Box<ExposureArgs>),
     /// Look again and again, also on a machine of its own: it needs no key and no credentials
     Watch(Box<WatchAloneArgs>),
+    /// Write the signed statements about the buckets, each chained to the one before, to a file
+    Attestations(AttestationsArgs),
+    /// Check such a file offline: each line signed and following from the one before; needs no vault
+    Verify(ChainArgs),
+    /// Say which objects strangers could reach in a window of time, and what shows that they were ciphertext
+    Report(ReportArgs),
 }
 
 /// What to look at.
@@ -52,6 +60,17 @@ pub(super) struct WatchAloneArgs {
     pub(super) post: PostArgs,
 }
 
+/// How the rolling inventory walks.
+#[derive(Args, Clone, Default)]
+pub(super) struct InventoryArgs {
+    /// Objects that the rolling inventory looks at in a minute; 0: it does not run (default: what a pass a day needs)
+    #[arg(long, env = "DASHVAULT_INVENTORY_PACE", value_name = "OBJECTS")]
+    pub(super) inventory_pace: Option<u32>,
+    /// Clips, chosen by chance, that it opens with their keys in each pass (default: 20)
+    #[arg(long, env = "DASHVAULT_INVENTORY_SAMPLE", value_name = "CLIPS")]
+    pub(super) inventory_sample: Option<u32>,
+}
+
 pub(super) async fn run(command: ExposureCommand, output: Output) -> Result<(), CommandError> {
     let read = |args: &ExposureArgs, post: &PostArgs| -> Result<AloneConfig, ConfigError> {
         AloneConfig::read(&args.data, &args.watch, post, &environment)
@@ -59,6 +78,9 @@ pub(super) async fn run(command: ExposureCommand, output: Output) -> Result<(), 
     match command {
         ExposureCommand::Check(args) => check(read(&args, &PostArgs::default())?, output).await,
         ExposureCommand::Watch(args) => alone(read(&args.look, &args.post)?, output).await,
+        ExposureCommand::Attestations(args) => attestations::give(args, output).await,
+        ExposureCommand::Verify(args) => attestations::verify(&args, output),
+        ExposureCommand::Report(args) => exposure_report::run(args, output).await,
     }
 }
 

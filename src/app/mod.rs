@@ -1,11 +1,13 @@
 //! Configuration, wiring, commands and telemetry.
 
+mod attestations;
 mod cli;
 mod clips;
 mod config;
 mod decoys;
 mod doctor;
 mod exposure;
+mod exposure_report;
 mod folder_lock;
 mod ingest_note;
 mod inventory;

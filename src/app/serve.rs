@@ -16,6 +16,8 @@ use super::rooms::{self, NewVault, Rooms, Unanswered, WithoutRoot};
 use super::{CommandError, exposure, folder_lock, ingest_note, process, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
+use crate::exposure::attest::Attestor;
+use crate::exposure::rolling::{self, Rolling};
 use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
 use crate::ingest::Ingest;
 use crate::media::Media;
@@ -37,6 +39,8 @@ const WAITING: &str = "has not answered since the start: uploads are taken, and 
 const WAITING_FOR_ALL: &str = "has not answered since the start: everything waits for it";
 /// How long jobs and writers may take to give back what they hold when the service ends.
 pub(super) const DRAIN: Duration = Duration::from_secs(15);
+/// Statements that are given away in one answer, each of some KiB.
+const ATTESTATIONS: u32 = 500;
 /// The note in the data folder that tells commands beside the service where it is reached.
 const URL_NOTE: &str = "public-url";
 
@@ -51,6 +55,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let (data, gate) = (&config.work.data, config.work.gate);
     let mut rooms = rooms::open_under(data, NewVault::Make, &config.custody, gate, Unanswered::Wait).await?;
     let server = server.with_readings(readings(rooms.vault.clone(), rooms.access.clone()));
+    let server = server.with_attestations(attestations(rooms.catalog.clone()));
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;
     let ingest = Ingest::new(
@@ -81,6 +86,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let telling = tokio::spawn(post.run(Some(watcher), ending.clone()));
     let (catalog, vault, clock) = (rooms.catalog.clone(), rooms.vault.clone(), rooms.clock.clone());
     exposure::beside(config.watch, catalog, vault, clock, &ending).await?;
+    let walking = prove(config.inventory, &rooms, &ending);
     let jobs_end = CancellationToken::new();
     let jobs = start_pipeline(config.work.pipeline, media, &rooms, jobs_end.clone());
     let sweeping = tokio::spawn(sweep_uploads(ingest.clone(), ending.clone()));
@@ -110,6 +116,7 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
         ("jobs", jobs),
         ("sweep", sweeping),
         ("notices", telling),
+        ("inventory and attestations", walking),
     ] {
         if tokio::time::timeout(DRAIN, task).await.is_err() {
             warn!(
@@ -242,12 +249,38 @@ async fn get_open(
     Ok(())
 }
 
+/// Walks through the buckets, and attests what is known of them.
+fn prove(config: rolling::Config, rooms: &Rooms, ending: &CancellationToken) -> JoinHandle<()> {
+    let attestor = Attestor::new(rooms.catalog.clone(), rooms.vault.clone());
+    let rolling = Rolling::new(config, rooms.catalog.clone(), rooms.vault.clone());
+    let ending = ending.clone();
+    tokio::spawn(async move {
+        tokio::join!(rolling.run(ending.clone()), attestor.run(ending));
+    })
+}
+
 /// Keys leave memory in time, and those that another process rotated come.
 fn tend(vault: &Vault, ending: &CancellationToken) {
     let (tended, until) = (vault.clone(), ending.clone());
     tokio::spawn(async move { tended.tend(until).await });
     let (vault, ending) = (vault.clone(), ending.clone());
     tokio::spawn(async move { vault.follow_system(ending).await });
+}
+
+/// Signed statements for the operator's address.
+fn attestations(catalog: Catalog) -> http::Attestations {
+    Arc::new(move |after| {
+        let catalog = catalog.clone();
+        Box::pin(async move {
+            match catalog.attestations_after(after, ATTESTATIONS).await {
+                Ok(rows) => Some(rows.into_iter().map(|row| row.line).collect()),
+                Err(error) => {
+                    warn!(causes = sentence(&error), "attestations cannot be read now");
+                    None
+                }
+            }
+        })
+    })
 }
 
 /// What an operator can watch of keys and decoys: no owner, no clip, no reader.

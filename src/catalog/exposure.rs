@@ -9,7 +9,7 @@ use crate::model::{Bucket, ObjectId, UnixMs, Verdict};
 /// Another watcher that saw a way in open counts for so long after its last look; then it is gone, not silent for a moment.
 const OTHERS_MS: i64 = 15 * 60 * 1000;
 /// Rows that one question gets at most: a year of a verdict that changes every hour.
-const MOST_ROWS: i64 = 10_000;
+pub const MOST_ROWS: i64 = 10_000;
 
 /// What a round found out about one bucket.
 #[derive(Debug, Clone)]
@@ -136,18 +136,20 @@ impl Catalog {
         .bind(MOST_ROWS)
         .fetch_all(self.readers())
         .await?;
-        let rows = rows.iter().map(|row| Row::new("verdict_changes", row));
-        rows.map(|row| {
-            let previous = row.maybe_text("previous")?.map(|_| row.state("previous")).transpose()?;
-            Ok(VerdictChangeRow {
-                bucket: row.state("bucket")?,
-                verdict: row.state("verdict")?,
-                previous,
-                at: row.int("at")?,
-                reason: row.maybe_text("reason")?.unwrap_or_default(),
-            })
-        })
-        .collect()
+        rows.iter().map(read_change).collect()
+    }
+
+    /// The change that made a bucket's verdict what it was just before a time.
+    pub async fn verdict_before(&self, bucket: Bucket, at: UnixMs) -> Result<Option<VerdictChangeRow>, CatalogError> {
+        let row = sqlx::query(
+            "SELECT bucket, verdict, previous, at, reason FROM verdict_changes WHERE bucket = $1 AND at < $2 \
+             ORDER BY at DESC, id DESC LIMIT 1",
+        )
+        .bind(bucket.as_str())
+        .bind(at)
+        .fetch_optional(self.readers())
+        .await?;
+        row.as_ref().map(read_change).transpose()
     }
 
     /// Ways in that were open at any time from `from` on and before `to`, oldest first; at most ten thousand.
@@ -351,7 +353,7 @@ impl Tx {
     ) -> Result<(), CatalogError> {
         let is_private = verdict == Verdict::Private;
         sqlx::query(
-            "UPDATE bucket_verdicts SET verdict = $1, checked_at = $2, reason = $3, \
+            "UPDATE bucket_verdicts SET verdict = $1, checked_at = $2, reason = $3, rounds = rounds + 1, \
              private_at = CASE WHEN $4 = 1 THEN $5 ELSE private_at END WHERE bucket = $6",
         )
         .bind(verdict.as_str())
@@ -365,7 +367,7 @@ impl Tx {
         if previous == Some(verdict) {
             return Ok(());
         }
-        sqlx::query("UPDATE bucket_verdicts SET since_at = $1 WHERE bucket = $2")
+        sqlx::query("UPDATE bucket_verdicts SET since_at = $1, changes = changes + 1 WHERE bucket = $2")
             .bind(now)
             .bind(bucket.as_str())
             .execute(self.connection())
@@ -381,7 +383,12 @@ impl Tx {
         .bind(reason.to_owned())
         .execute(self.connection())
         .await?;
-        Ok(())
+        match verdict {
+            Verdict::Exposed => self.open_span(bucket, now).await,
+            Verdict::Private => self.close_span(bucket, now).await,
+            // Nobody has proven that it is shut.
+            Verdict::Unknown => Ok(()),
+        }
     }
 
     /// Ways in of watchers that have not looked for long are over: nobody can say more of them.
@@ -440,7 +447,7 @@ impl Tx {
     }
 }
 
-fn read_verdict(row: &AnyRow) -> Result<VerdictRow, CatalogError> {
+pub(super) fn read_verdict(row: &AnyRow) -> Result<VerdictRow, CatalogError> {
     let row = Row::new("bucket_verdicts", row);
     Ok(VerdictRow {
         bucket: row.state("bucket")?,
@@ -448,6 +455,18 @@ fn read_verdict(row: &AnyRow) -> Result<VerdictRow, CatalogError> {
         since: row.int("since_at")?,
         checked_at: row.int("checked_at")?,
         private_at: row.maybe_int("private_at")?,
+        reason: row.maybe_text("reason")?.unwrap_or_default(),
+    })
+}
+
+fn read_change(row: &AnyRow) -> Result<VerdictChangeRow, CatalogError> {
+    let row = Row::new("verdict_changes", row);
+    let previous = row.maybe_text("previous")?.map(|_| row.state("previous")).transpose()?;
+    Ok(VerdictChangeRow {
+        bucket: row.state("bucket")?,
+        verdict: row.state("verdict")?,
+        previous,
+        at: row.int("at")?,
         reason: row.maybe_text("reason")?.unwrap_or_default(),
     })
 }

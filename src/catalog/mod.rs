@@ -3,6 +3,7 @@
 //! Reads are methods of [`Catalog`]; writes are methods of [`Tx`], so that a room composes what belongs together into
 //! one transaction. Each table has a file of its own.
 
+mod attestations;
 mod brakes;
 mod bucket_settings;
 mod clip_keys;
@@ -27,6 +28,7 @@ mod objects;
 mod owners;
 mod pairing_codes;
 mod pieces;
+mod reach;
 mod recoveries;
 mod row;
 mod standing;
@@ -34,8 +36,10 @@ mod system_records;
 mod tenants;
 mod upload_keys;
 mod uploads;
+mod walks;
 mod watchers;
 
+pub use attestations::{AttestationRow, WatchedRow};
 pub use brakes::{Allowance, Used};
 pub use bucket_settings::{BucketSetting, SettingChangeRow};
 pub use clips::{ClipPublication, ClipRow, ClipTotals, ClipsStamp, MAX_CLIP_IDS, NewClip};
@@ -48,7 +52,7 @@ pub use erasures::{ErasureKind, ErasureRow};
 pub use error::CatalogError;
 pub use events::{EventRow, NewEventRow, ViewingExtended};
 pub use exposure::{
-    CanaryRow, ExposureRow, NewVerdict, Opening, ProbeWriteRow, VerdictChangeRow, VerdictRow, VerdictSet,
+    CanaryRow, ExposureRow, MOST_ROWS, NewVerdict, Opening, ProbeWriteRow, VerdictChangeRow, VerdictRow, VerdictSet,
 };
 pub use intents::{IntentLocation, IntentRow};
 pub use inventory::ShapeRow;
@@ -61,9 +65,11 @@ pub use objects::ObjectRow;
 pub use owners::{NewOwner, OwnerRow, OwnerState};
 pub use pairing_codes::{NewPairingCode, PairingCodeRow};
 pub use pieces::PieceRow;
+pub use reach::{Reachable, SpanRow};
 pub use recoveries::Recovering;
 pub use standing::Standing;
 pub use system_records::SystemRecordRow;
 pub use upload_keys::UploadKeyRow;
 pub use uploads::{NewUpload, OpenUploads, UploadRow, UploadStep};
+pub use walks::{FindingRow, MOST_FINDINGS, NewFinding, WalkRow};
 pub use watchers::WatcherRow;

@@ -6,11 +6,14 @@
 pub mod address;
 mod alarms;
 mod ask;
+pub mod attest;
 mod bucket;
 mod configuration;
 mod control;
 pub mod judge;
 mod permissions;
+pub mod report;
+pub mod rolling;
 mod settings;
 
 use std::path::PathBuf;

@@ -71,6 +71,9 @@ pub struct Reading {
 /// Reads numbers of rooms that the HTTP face does not know.
 pub type Readings = Arc<dyn Fn() -> Vec<Reading> + Send + Sync>;
 
+/// Signed statements after one's number, some at once; none when they cannot be read now.
+pub type Attestations = Arc<dyn Fn(u64) -> BoxFuture<'static, Option<Vec<String>>> + Send + Sync>;
+
 /// The state that routes share.
 pub(super) struct Face {
     pub(super) rooms: Rooms,
@@ -79,6 +82,7 @@ pub(super) struct Face {
     pub(super) metrics: Metrics,
     pub(super) proxies: Vec<Cidr>,
     pub(super) readiness: Readiness,
+    pub(super) attestations: Option<Attestations>,
     /// Cancelled when the service ends: bodies stop being read.
     pub(super) ending: CancellationToken,
     /// The rooms' work runs here, not on the thread of a connection: a client that goes away cuts no transaction in half,

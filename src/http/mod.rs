@@ -19,7 +19,7 @@ mod server;
 mod tls;
 
 pub use client_address::{Cidr, CidrError};
-pub use face::{PartState, Readiness, Reading, Readings, Rooms};
+pub use face::{Attestations, PartState, Readiness, Reading, Readings, Rooms};
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use routes::{ROUTES, RouteLine, Who};
 pub use server::{Config, HttpError, Server};

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::around::around;
 use super::client_address::Cidr;
-use super::face::{Face, Readiness, Readings, Rooms};
+use super::face::{Attestations, Face, Readiness, Readings, Rooms};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::public_url::PublicUrl;
@@ -98,6 +98,7 @@ pub struct Server {
     admin: Option<TcpListener>,
     tls: Option<rustls::ServerConfig>,
     readings: Option<Readings>,
+    attestations: Option<Attestations>,
 }
 
 impl Server {
@@ -139,6 +140,7 @@ impl Server {
             admin,
             tls,
             readings: None,
+            attestations: None,
         })
     }
 
@@ -146,6 +148,13 @@ impl Server {
     #[must_use]
     pub fn with_readings(mut self, readings: Readings) -> Self {
         self.readings = Some(readings);
+        self
+    }
+
+    /// Gives signed statements about the buckets away on the operator's address.
+    #[must_use]
+    pub fn with_attestations(mut self, attestations: Attestations) -> Self {
+        self.attestations = Some(attestations);
         self
     }
 
@@ -164,6 +173,7 @@ impl Server {
             metrics: Metrics::new(self.readings.clone()),
             proxies: self.config.proxies.clone(),
             readiness,
+            attestations: self.attestations.clone(),
             ending: ending.clone(),
             runtime: Handle::current(),
         });

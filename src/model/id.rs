@@ -120,6 +120,8 @@ id! {
     ErasureId;
     /// A credential that opens nothing and is planted to be found.
     DecoyId;
+    /// A walk through a bucket by the rolling inventory, and a node that walks.
+    WalkId;
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ mod trouble;
 pub use clock::{Clock, FixedClock, SetClock, SystemClock, UnixMs, moment};
 pub use id::{
     ClipId, CredentialId, DecoyId, DeliveryId, DeviceId, ErasureId, EventId, IdError, JobId, KekId, LinkId, NoticeId,
-    ObjectId, OwnerId, PairingId, TenantId, UploadKeyId,
+    ObjectId, OwnerId, PairingId, TenantId, UploadKeyId, WalkId,
 };
 pub use place::{Place, PlaceError, cut_to_page};
 pub use range::{ByteRange, RangeError};
 pub use state::{
     Bucket, ClipState, CredentialKind, DecoyKind, DeviceState, EventKind, Grade, JobKind, JobState, LinkMediaState,
-    MediaKind, ObjectKind, Severity, UnknownState, UploadState, Verdict,
+    MediaKind, ObjectKind, Severity, UnknownState, UploadState, Verdict, WalkStage,
 };
 pub use trouble::Trouble;

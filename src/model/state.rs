@@ -96,6 +96,18 @@ states! {
         NotCheckable = "not-checkable",
     }
 
+    /// Where a walk of the rolling inventory through a bucket is.
+    WalkStage {
+        /// It looks at what lies there.
+        Objects = "objects",
+        /// It asks for what the rows name.
+        Rows = "rows",
+        /// It opens a sample.
+        Sample = "sample",
+        /// It is over.
+        Done = "done",
+    }
+
     /// Where an upload is.
     UploadState {
         /// Bytes are welcome.

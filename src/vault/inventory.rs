@@ -4,7 +4,9 @@
 //! How random the bytes look proves nothing. What counts is the form (magic, version, suite, a size that an object can have),
 //! the name, and the commitment and size that were kept when the object was sealed.
 
-use std::collections::{HashMap, HashSet};
+mod steps;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use dashvault_keys::envelope::SealedEnvelope;
@@ -46,9 +48,13 @@ pub enum StoredFlaw {
 pub struct StoredUnfit {
     pub bucket: Bucket,
     pub flaw: StoredFlaw,
+    /// Its name has the form of ours, and so tells of nobody.
+    pub is_ours: bool,
     /// Its whole name.
     pub path: String,
 }
+
+pub use steps::{ObjectsStep, RowsStep};
 
 /// What an inventory of a bucket came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +77,17 @@ pub struct Inventory {
     again_after: Duration,
 }
 
+/// How many of each format, version and suite, such as `DCVO 1.1`.
+pub type Forms = BTreeMap<String, u64>;
+
+/// A batch after a look.
+#[derive(Default)]
+struct Judged {
+    unfit: Vec<(Entry, StoredFlaw)>,
+    /// Of what has the form of what is sealed.
+    forms: Forms,
+}
+
 /// How long after the first look a suspect is looked at again: an erasure or a publication that was caught half-way is over
 /// by then, for each is a request and a transaction.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -86,6 +103,18 @@ const LOOKS_AT_ONCE: usize = 4;
 const MAX_LISTED: usize = 2 << 20;
 
 impl StoredFlaw {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ForeignName,
+        Self::IllFormed,
+        Self::OtherName,
+        Self::Labelled,
+        Self::OtherSize,
+        Self::OtherCommitment,
+        Self::Unknown,
+        Self::Missing,
+    ];
+
     /// A stable word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -136,7 +165,7 @@ impl Inventory {
             totals.bytes += batch.iter().map(|entry| entry.size_bytes).sum::<u64>();
             let room = MAX_LISTED.saturating_sub(seen.len());
             seen.extend(batch.iter().filter_map(|entry| entry.named).take(room));
-            for (entry, _) in self.judge(bucket, batch).await? {
+            for (entry, _) in self.judge(bucket, batch).await?.unfit {
                 keep(&mut suspects, entry, &mut totals.is_cut);
             }
             told(totals.objects);
@@ -144,7 +173,7 @@ impl Inventory {
         let mut missing = Vec::new();
         let mut after = None;
         loop {
-            let expected = self.expected(bucket, after).await?;
+            let expected = self.expected(bucket, after, PAGE).await?;
             let Some((_, last)) = expected.last() else { break };
             after = Some(*last);
             for at in expected.iter().filter(|at| !seen.contains(at)) {
@@ -153,33 +182,47 @@ impl Inventory {
                 }
             }
         }
+        totals.unfit = self.look_again(bucket, suspects, missing).await?;
+        Ok(totals)
+    }
+
+    /// What is still wrong after a while: the rest was under way.
+    async fn look_again(
+        &self,
+        bucket: Bucket,
+        suspects: Vec<Entry>,
+        missing: Vec<(Location, ObjectId)>,
+    ) -> Result<Vec<StoredUnfit>, VaultError> {
+        let mut still = Vec::new();
         if suspects.is_empty() && missing.is_empty() {
-            return Ok(totals);
+            return Ok(still);
         }
         tokio::time::sleep(self.again_after).await;
         for batch in suspects.chunks(BATCH) {
-            let unfit = self.judge(bucket, batch.to_vec()).await?;
+            let unfit = self.judge(bucket, batch.to_vec()).await?.unfit;
             let unfit = unfit.into_iter().map(|(entry, flaw)| StoredUnfit {
                 bucket,
                 flaw,
+                is_ours: entry.named.is_some(),
                 path: entry.path,
             });
-            totals.unfit.extend(unfit);
+            still.extend(unfit);
         }
         for at in missing {
             if self.is_missing(at).await? && self.is_expected(bucket, at.1).await? {
-                totals.unfit.push(StoredUnfit {
+                still.push(StoredUnfit {
                     bucket,
                     flaw: StoredFlaw::Missing,
+                    is_ours: true,
                     path: at.0.name(at.1),
                 });
             }
         }
-        Ok(totals)
+        Ok(still)
     }
 
     /// What does not fit of a batch, with its first flaw; what is gone fits.
-    async fn judge(&self, bucket: Bucket, batch: Vec<Entry>) -> Result<Vec<(Entry, StoredFlaw)>, VaultError> {
+    async fn judge(&self, bucket: Bucket, batch: Vec<Entry>) -> Result<Judged, VaultError> {
         let looked: Vec<_> = futures_util::stream::iter(batch)
             .map(|entry| async move {
                 let looked = self.store.look(place(bucket), &entry.path, head_bytes(bucket)).await?;
@@ -199,27 +242,38 @@ impl Inventory {
         .collect();
         let shapes = self.catalog.shapes_of(bucket, &ids).await?;
         let shapes: HashMap<_, _> = shapes.into_iter().map(|shape| (shape.id, shape)).collect();
-        let mut unfit = Vec::new();
+        let mut judged = Judged::default();
         for (entry, looked) in looked {
             let Some(looked) = looked else { continue };
             let flaw = match entry.named {
                 None => Some(StoredFlaw::ForeignName),
-                Some((at, id)) => form(at, id, &looked)
-                    .err()
-                    .or_else(|| shapes.get(&id).and_then(|shape| differs(shape, &looked)))
-                    .or_else(|| (!known.contains(&id)).then_some(StoredFlaw::Unknown)),
+                Some((at, id)) => {
+                    let formed = form(at, id, &looked);
+                    if let Ok(word) = &formed {
+                        *judged.forms.entry(word.clone()).or_default() += 1;
+                    }
+                    formed
+                        .err()
+                        .or_else(|| shapes.get(&id).and_then(|shape| differs(shape, &looked)))
+                        .or_else(|| (!known.contains(&id)).then_some(StoredFlaw::Unknown))
+                }
             };
             if let Some(flaw) = flaw {
-                unfit.push((entry, flaw));
+                judged.unfit.push((entry, flaw));
             }
         }
-        Ok(unfit)
+        Ok(judged)
     }
 
     /// What the catalogue counts on, in the order of the ids, after `after`.
-    async fn expected(&self, bucket: Bucket, after: Option<ObjectId>) -> Result<Vec<(Location, ObjectId)>, VaultError> {
+    async fn expected(
+        &self,
+        bucket: Bucket,
+        after: Option<ObjectId>,
+        most: u32,
+    ) -> Result<Vec<(Location, ObjectId)>, VaultError> {
         if bucket == Bucket::KeyPlane {
-            let objects = self.catalog.mirror_objects(after, PAGE).await?;
+            let objects = self.catalog.mirror_objects(after, most).await?;
             return Ok(objects.into_iter().map(|(id, kind)| (location(kind), id)).collect());
         }
         let from = match after.map(|id| u128::from_be_bytes(*id.as_bytes()).checked_add(1)) {
@@ -228,7 +282,7 @@ impl Inventory {
             Some(None) => return Ok(Vec::new()),
         };
         let from = ObjectId::from_bytes(from.to_be_bytes());
-        let objects = self.catalog.some_objects(bucket, from, PAGE).await?;
+        let objects = self.catalog.some_objects(bucket, from, most).await?;
         Ok(objects.into_iter().map(|id| (place(bucket), id)).collect())
     }
 
@@ -273,27 +327,37 @@ fn keep<T>(kept: &mut Vec<T>, one: T, is_cut: &mut bool) {
     }
 }
 
-/// Whether it has the form of what belongs there.
-fn form(at: Location, id: ObjectId, looked: &Looked) -> Result<(), StoredFlaw> {
-    let own_id = match at {
+/// Its format, version and suite, if it has the form of what belongs there.
+fn form(at: Location, id: ObjectId, looked: &Looked) -> Result<String, StoredFlaw> {
+    let (own_id, word) = match at {
         Location::Data | Location::Staging => {
             let found = structure(&looked.head, looked.size_bytes).ok_or(StoredFlaw::IllFormed)?;
             let padded_as = if at == Location::Data { kind::VIDEO } else { kind::PIECE };
             if !found.is_padded_as(padded_as) {
                 return Err(StoredFlaw::IllFormed);
             }
-            found.object_id == *id.as_bytes()
+            let word = format!("DCVO {}.{}", found.version, found.suite);
+            (found.object_id == *id.as_bytes(), word)
         }
         Location::KeyPlane | Location::Tombstones => match MirrorObject::parse(&looked.head, id.as_bytes()) {
-            Ok(object) if is_sealed(&object, at) => true,
-            Err(MirrorError::OtherName) => false,
+            Ok(object) if is_sealed(&object, at) => (true, format!("DCVM 1 {}", mirrored(object.kind))),
+            Err(MirrorError::OtherName) => return Err(StoredFlaw::OtherName),
             Ok(_) | Err(_) => return Err(StoredFlaw::IllFormed),
         },
     };
     match (own_id, looked.is_labelled) {
         (false, _) => Err(StoredFlaw::OtherName),
         (true, true) => Err(StoredFlaw::Labelled),
-        (true, false) => Ok(()),
+        (true, false) => Ok(word),
+    }
+}
+
+const fn mirrored(kind: MirrorKind) -> &'static str {
+    match kind {
+        MirrorKind::Envelope => "envelopes",
+        MirrorKind::Keks => "owners' keys",
+        MirrorKind::System => "system record",
+        MirrorKind::Tombstones => "tombstones",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where keys, key rows and the store meet; every byte that is stored passes here.
 
+mod attest;
 mod backfill;
 mod brake;
 mod cache;
@@ -37,18 +38,20 @@ use tokio::sync::{OnceCell, SetOnce};
 
 use dashvault_keys::provider::{self, OpenError, ProviderConfig, RootKey};
 
+pub use attest::{Attested, Seen};
 pub use backfill::MirrorState;
 pub use brake::{CLIPS_AN_HOUR, Reach};
 pub use canary::object_path;
 pub use clips::EnvelopeMade;
 pub use compare::Compared;
 pub use custody::{Custody, CustodyNumbers, LONGEST_LIFE};
+pub use dashvault_keys::attestation::{BucketStatement, InventoryStatement};
 pub use dashvault_keys::envelope::{Manifest, ManifestObject};
 pub use dashvault_keys::kek::Vehicle;
 pub use erasure::Buried;
 pub use error::{Cause, VaultError};
 pub use gate::{GateRule, why_withheld};
-pub use inventory::{Inventory, InventoryTotals, StoredFlaw, StoredUnfit};
+pub use inventory::{Forms, Inventory, InventoryTotals, ObjectsStep, RowsStep, StoredFlaw, StoredUnfit};
 pub use key_plane::KeyPlaneSwept;
 pub use keys::{ClipKeys, OwnerKeys};
 pub use mirror::Mirrored;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod beside;
 mod erasure;
+mod exposure_proof;
 mod frozen;
 mod memory;
 mod outage;

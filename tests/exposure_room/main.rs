@@ -3,6 +3,7 @@
 
 mod fake;
 mod faults;
+mod proof;
 mod servers;
 mod settings;
 

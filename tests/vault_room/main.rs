@@ -12,6 +12,7 @@ mod objects;
 mod recover;
 mod replay;
 mod revisions;
+mod rolling;
 mod room;
 mod rotation;
 mod sweep;

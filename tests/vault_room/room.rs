@@ -159,13 +159,26 @@ impl Room {
         self.vault.make_clip_keys(owner, clip)
     }
 
-    /// A clip whose original is published, with its first envelope in row and key plane.
+    /// A clip whose original is published, with its first envelope in row and key plane; its manifest names nothing.
     pub async fn ready_clip(&self, owner: &OwnerKeys) -> ClipKeys {
+        self.clip_with(owner, |_| Manifest::default()).await
+    }
+
+    /// The same with its original in the manifest.
+    pub async fn whole_clip(&self, owner: &OwnerKeys) -> ClipKeys {
+        let manifest = |sealed: &SealedObject| Manifest {
+            objects: vec![sealed.in_manifest(&sealed.about())],
+            ..Manifest::default()
+        };
+        self.clip_with(owner, manifest).await
+    }
+
+    async fn clip_with(&self, owner: &OwnerKeys, manifest: impl FnOnce(&SealedObject) -> Manifest) -> ClipKeys {
         let keys = self.clip(owner).await;
         let sealed = self.sealed(&keys, "original", b"the bytes of a clip").await;
         let made = self
             .vault
-            .seal_envelope(&keys, &Manifest::default(), holder())
+            .seal_envelope(&keys, &manifest(&sealed), holder())
             .await
             .unwrap();
         let row = keys.clip();

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::super::cli::{DataArgs, LogFormat, LogLevel, PostArgs, WatchArgs};
+use super::super::exposure::InventoryArgs;
 use super::{ConfigError, DATA, File, REGION, S3File, Variables};
 use crate::exposure::judge::Form;
+use crate::exposure::rolling::{self, Pace};
 use crate::exposure::{self, Watched, address};
 use crate::model::Bucket;
 use crate::store::Signer;
@@ -25,6 +27,21 @@ const MOST_INTERVAL_SECS: u64 = 3_600;
 const MOST_ADDRESSES: usize = 16;
 /// Two lines.
 const MOST_ACCOUNT_BYTES: u64 = 4_096;
+
+/// Clips that a pass of the inventory opens when nobody says how many.
+const SAMPLE: u32 = 20;
+/// Each is read whole; whoever wants more runs `dashvault verify`.
+const MOST_SAMPLE: u32 = 10_000;
+/// More than a store answers, and a typing error.
+const MOST_PACE: u32 = 1_000_000;
+
+/// The file's table `[inventory]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InventoryFile {
+    pace: Option<u32>,
+    sample: Option<u32>,
+}
 
 /// The file's table `[watch]`.
 #[derive(Default, Deserialize)]
@@ -183,6 +200,28 @@ fn may_be_asked_by_proxy(proxy: &str, watched: &[Watched]) -> Result<(), ConfigE
         true => Ok(()),
         false => Err(ConfigError::WatchProxy),
     }
+}
+
+/// How the rolling inventory walks.
+pub(super) fn inventory(args: &InventoryArgs, file: &File) -> Result<rolling::Config, ConfigError> {
+    let in_file = file.inventory.as_ref();
+    let pace = match args.inventory_pace.or(in_file.and_then(|file| file.pace)) {
+        None => Pace::Daily,
+        Some(0) => Pace::Off,
+        Some(objects) => Pace::AMinute(objects),
+    };
+    let sample = args
+        .inventory_sample
+        .or(in_file.and_then(|file| file.sample))
+        .unwrap_or(SAMPLE);
+    let is_too_fast = matches!(pace, Pace::AMinute(objects) if objects > MOST_PACE);
+    if is_too_fast || sample > MOST_SAMPLE {
+        return Err(ConfigError::Inventory {
+            pace: MOST_PACE,
+            sample: MOST_SAMPLE,
+        });
+    }
+    Ok(rolling::Config { pace, sample })
 }
 
 fn buckets(file: Option<&S3File>, folder: &Path, variables: Variables<'_>) -> Vec<Watched> {

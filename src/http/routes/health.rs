@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -78,11 +78,29 @@ pub(in crate::http) async fn openapi() -> Result<HttpResponse, Problem> {
 pub(in crate::http) fn admin(config: &mut ServiceConfig) {
     config
         .route("/metrics", web::get().to(metrics))
+        .route("/attestations", web::get().to(attestations))
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
         .default_service(web::to(|_: HttpRequest| async {
             Err::<HttpResponse, _>(Problem::not_found())
         }));
+}
+
+/// Which statements are asked for.
+#[derive(Deserialize)]
+struct After {
+    /// The number of the last one that is known.
+    after: Option<u64>,
+}
+
+/// The chain of signed statements from one on, a line each, some at once: ask again after the last one.
+async fn attestations(face: web::Data<Face>, asked: web::Query<After>) -> Result<HttpResponse, Problem> {
+    let give = face.attestations.clone().ok_or_else(Problem::not_found)?;
+    let after = asked.after.unwrap_or(0);
+    let lines = face.ask(async move { Ok::<_, Problem>(give(after).await) }).await?;
+    let lines = lines.ok_or_else(Problem::unavailable)?;
+    let body: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    Ok(HttpResponse::Ok().content_type("application/jsonl").body(body))
 }
 
 async fn metrics(face: web::Data<Face>) -> HttpResponse {
