@@ -27,7 +27,7 @@ pub use ask::Address;
 use crate::catalog::{BucketSetting, Catalog, CatalogError, NewVerdict, VerdictSet};
 use crate::model::{Bucket, Clock, UnixMs, Verdict};
 use crate::store::Signer;
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 
 use ask::Stranger;
 use control::Control;
@@ -85,6 +85,9 @@ pub struct Watched {
 /// Why a round could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ExposureError {
+    /// The inventory cannot look into a bucket, or what is known not be signed.
+    #[error("the vault cannot look into a bucket, or sign what it knows of it")]
+    Vault(#[from] VaultError),
     /// The verdicts cannot be written down.
     #[error("the watch cannot write down what it sees")]
     Catalog(#[from] CatalogError),

@@ -35,11 +35,11 @@ impl Vault {
             table: "attestations",
             column: "line",
         })?;
-        let (signer, keys, now) = (self.receipt_signer(), self.receipt_keys(), self.now());
+        let (signer, keys, now) = (self.receipt_signer()?, self.receipt_keys()?, self.now());
         let head = before.as_ref().map(|(_, head)| head);
         let statement = Statement {
             service: seen.service,
-            key_epoch: self.system().epoch,
+            key_epoch: self.system()?.epoch,
             buckets: seen.buckets,
             ..Statement::following(head, self.sys(), now, &signer, &keys)
         };
