@@ -15,6 +15,7 @@ use dashvault::vault::{self, ClipSummary, Manifest, Vault};
 use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::{Postgres, Scratch};
 
+mod decoys;
 mod grants;
 mod links;
 mod owners;
