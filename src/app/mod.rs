@@ -17,6 +17,7 @@ mod owners;
 mod passphrase;
 mod process;
 mod progress;
+mod readings;
 mod recovery;
 mod rooms;
 mod rotate;

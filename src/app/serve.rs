@@ -13,12 +13,12 @@ use tracing::{error, info, warn};
 use super::config::{ServeConfig, WorkConfig, unknown_variables};
 use super::output::{Output, sentence};
 use super::rooms::{self, NewVault, Rooms, Unanswered, WithoutRoot};
-use super::{CommandError, exposure, folder_lock, ingest_note, process, telemetry};
+use super::{CommandError, exposure, folder_lock, ingest_note, process, readings, telemetry};
 use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
 use crate::exposure::attest::Attestor;
 use crate::exposure::rolling::{self, Rolling};
-use crate::http::{self, PartState, Readiness, Reading, Readings, Server};
+use crate::http::{self, PartState, Readiness, Server};
 use crate::ingest::Ingest;
 use crate::media::Media;
 use crate::pipeline::Pipeline;
@@ -54,7 +54,12 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
     let _lock = folder_lock::take(&config.work.data)?;
     let (data, gate) = (&config.work.data, config.work.gate);
     let mut rooms = rooms::open_under(data, NewVault::Make, &config.custody, gate, Unanswered::Wait).await?;
-    let server = server.with_readings(readings(rooms.vault.clone(), rooms.access.clone()));
+    let server = server.with_readings(readings::readings(
+        rooms.vault.clone(),
+        rooms.access.clone(),
+        rooms.catalog.clone(),
+        rooms.clock.clone(),
+    ));
     let server = server.with_attestations(attestations(rooms.catalog.clone()));
     let media = Arc::new(Media::new(config.work.media));
     let worker = worker_state(&media).await?;
@@ -280,58 +285,6 @@ fn attestations(catalog: Catalog) -> http::Attestations {
                 }
             }
         })
-    })
-}
-
-/// What an operator can watch of keys and decoys: no owner, no clip, no reader.
-fn readings(vault: Vault, access: crate::access::Access) -> Readings {
-    Arc::new(move || {
-        let numbers = vault.custody_numbers();
-        let reading = |name, help, is_counter, value| Reading {
-            name,
-            help,
-            is_counter,
-            value,
-        };
-        vec![
-            reading("keys_in_memory", "Owners' keys in memory", false, numbers.in_memory),
-            reading(
-                "keys_unwrapped",
-                "Owners' keys that the root key's provider unwrapped",
-                true,
-                numbers.unwrapped,
-            ),
-            reading(
-                "keys_not_unwrapped",
-                "Owners' keys that it did not unwrap",
-                true,
-                numbers.not_unwrapped,
-            ),
-            reading(
-                "keys_on_grace",
-                "Requests served with a key after its time, in an outage",
-                true,
-                numbers.on_grace,
-            ),
-            reading(
-                "reads_braked",
-                "Reads refused because one reader opened too many clips",
-                true,
-                numbers.braked,
-            ),
-            reading(
-                "root_key_outage",
-                "1 while the root key's provider does not answer",
-                false,
-                u64::from(numbers.outage_since.is_some()),
-            ),
-            reading(
-                "decoys_used",
-                "Uses of decoys: each is somebody who has read the place where one was planted",
-                true,
-                access.decoy_uses(),
-            ),
-        ]
     })
 }
 

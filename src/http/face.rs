@@ -64,12 +64,14 @@ pub struct Reading {
     pub help: &'static str,
     /// Whether it only grows, until the process ends.
     pub is_counter: bool,
+    /// What tells it from others of its name, which stand beside it: no owner, no clip, no reader.
+    pub labels: Vec<(&'static str, String)>,
     /// Its value now.
     pub value: u64,
 }
 
 /// Reads numbers of rooms that the HTTP face does not know.
-pub type Readings = Arc<dyn Fn() -> Vec<Reading> + Send + Sync>;
+pub type Readings = Arc<dyn Fn() -> BoxFuture<'static, Vec<Reading>> + Send + Sync>;
 
 /// Signed statements after one's number, some at once; none when they cannot be read now.
 pub type Attestations = Arc<dyn Fn(u64) -> BoxFuture<'static, Option<Vec<String>>> + Send + Sync>;
@@ -83,6 +85,7 @@ pub(super) struct Face {
     pub(super) proxies: Vec<Cidr>,
     pub(super) readiness: Readiness,
     pub(super) attestations: Option<Attestations>,
+    pub(super) readings: Option<Readings>,
     /// Cancelled when the service ends: bodies stop being read.
     pub(super) ending: CancellationToken,
     /// The rooms' work runs here, not on the thread of a connection: a client that goes away cuts no transaction in half,

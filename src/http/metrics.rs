@@ -5,15 +5,16 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::face::{Reading, Readings};
+use super::face::Reading;
 
 /// Seconds: from a cached page to an upload over a bad link.
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
@@ -31,32 +32,27 @@ pub(super) struct Metrics {
     degraded: Gauge,
 }
 
-/// The readings among the face's own numbers.
-struct Beyond(Readings);
-
-impl fmt::Debug for Beyond {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Beyond(…)")
-    }
-}
+/// Readings beside the face's own numbers; those of one name follow each other.
+#[derive(Debug)]
+struct Beyond(Vec<Reading>);
 
 impl Collector for Beyond {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        for Reading {
-            name,
-            help,
-            is_counter,
-            value,
-        } in self.0()
-        {
-            if is_counter {
-                let counter = ConstCounter::new(value);
-                let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-                counter.encode(metric)?;
-            } else {
-                let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-                let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-                gauge.encode(metric)?;
+        for same in self.0.chunk_by(|a, b| a.name == b.name) {
+            let Reading {
+                name, help, is_counter, ..
+            } = &same[0];
+            let kind = match *is_counter {
+                true => MetricType::Counter,
+                false => MetricType::Gauge,
+            };
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+            for reading in same {
+                let one = metric.encode_family(&reading.labels)?;
+                match *is_counter {
+                    true => ConstCounter::new(reading.value).encode(one)?,
+                    false => ConstGauge::new(i64::try_from(reading.value).unwrap_or(i64::MAX)).encode(one)?,
+                }
             }
         }
         Ok(())
@@ -82,11 +78,8 @@ struct ProblemLabels {
 }
 
 impl Metrics {
-    pub(super) fn new(readings: Option<Readings>) -> Self {
+    pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("dashvault");
-        if let Some(readings) = readings {
-            registry.register_collector(Box::new(Beyond(readings)));
-        }
         let requests = Family::default();
         registry.register(
             "http_requests",
@@ -175,9 +168,12 @@ impl Metrics {
     }
 
     /// The OpenMetrics text.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self, readings: Vec<Reading>) -> String {
+        let mut beyond = Registry::with_prefix("dashvault");
+        beyond.register_collector(Box::new(Beyond(readings)));
         let mut text = String::new();
         // Writing into a string does not fail.
+        let _ = encode_registry(&mut text, &beyond);
         let _ = encode(&mut text, &self.registry);
         text
     }

@@ -103,10 +103,14 @@ async fn attestations(face: web::Data<Face>, asked: web::Query<After>) -> Result
     Ok(HttpResponse::Ok().content_type("application/jsonl").body(body))
 }
 
-async fn metrics(face: web::Data<Face>) -> HttpResponse {
-    HttpResponse::Ok()
+async fn metrics(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let readings = match face.readings.clone() {
+        Some(readings) => face.ask(async move { Ok::<_, Problem>(readings().await) }).await?,
+        None => Vec::new(),
+    };
+    Ok(HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(face.metrics.text())
+        .body(face.metrics.text(readings)))
 }
 
 /// The OpenAPI description, made from the routes' own.
