@@ -24,6 +24,7 @@ mod objects;
 mod owners;
 mod pairing_codes;
 mod pieces;
+mod proof;
 mod rows;
 mod system_records;
 mod tenants;
