@@ -42,7 +42,8 @@ fn fill(text: &mut String, report: &Report) -> std::fmt::Result {
     if report.not_told.is_empty() {
         writeln!(
             text,
-            "Nothing: in the whole window every verdict was private or exposed, as far as the watch has looked.\n"
+            "Nothing that the watch looked at: each of its verdicts was private or exposed. Of times before its first look, or in \
+             which it was silent, nobody can tell; the statements below say when it looked.\n"
         )?;
     }
     for one in &report.not_told {
@@ -65,7 +66,7 @@ fn fill(text: &mut String, report: &Report) -> std::fmt::Result {
 fn summary(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(text, "## In short\n")?;
     if report.exposures.is_empty() {
-        return writeln!(text, "No bucket was seen open to strangers in the window.\n");
+        return writeln!(text, "The watch saw no bucket open to strangers in the window.\n");
     }
     writeln!(
         text,
