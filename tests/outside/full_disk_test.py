@@ -5,20 +5,12 @@ import hashlib
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import unittest
 
-if os.environ.get("DASHVAULT_OWN_MOUNTS") != "1":
-    # Mounts of its own, gone with this process; without root, as the root of a user namespace.
-    os.environ["DASHVAULT_OWN_MOUNTS"] = "1"
-    unshare = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
-    # In a chroot the root is no mount whose propagation could be changed; there, mounts are as private as whoever made it.
-    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
-        unshare += ["--propagation", "unchanged"]
-    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
+from vault import CLIP, Vault, own_mounts
 
-from vault import CLIP, Vault
+own_mounts()
 
 DISK_MIB = 24
 PATCH_BYTES = 400_000

@@ -11,21 +11,13 @@ import pathlib
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
-if os.environ.get("DASHVAULT_OWN_MOUNTS") != "1":
-    # Mounts of its own, gone with this process.
-    os.environ["DASHVAULT_OWN_MOUNTS"] = "1"
-    unshare = ["unshare", "-m"]
-    # In a chroot the root is no mount whose propagation could be changed; there, mounts are as private as whoever made it.
-    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
-        unshare += ["--propagation", "unchanged"]
-    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
+from vault import Vault, own_mounts, rounds
 
-from vault import Vault, rounds
+own_mounts()
 
 DISK_MIB = 256
 CLIP_BYTES = 700_000

@@ -3,8 +3,6 @@ player, curl and wget ask for it."""
 
 import asyncio
 import hashlib
-import json
-import os
 import random
 import subprocess
 import unittest
@@ -82,20 +80,14 @@ class RoundTrip(unittest.TestCase):
                 self.assertEqual((r.returncode, r.stderr), (0, ""))
                 self.assertEqual(file.read_bytes(), self.bytes)
 
-    def token_of_the_vehicle(self):
-        r = subprocess.run([os.environ["DASHVAULT_BIN"], "device", "token", "--device", self.device, "--json"],
-                           capture_output=True, text=True, check=True)
-        out = r.stdout.strip()
-        return json.loads(out)["token"] if out.startswith("{") else out
-
     def test_tuspy_uploads_in_chunks(self):
-        client = tuspy.TusClient(self.vault.url + "/v1/uploads", headers={"Authorization": f"Bearer {self.token_of_the_vehicle()}"})
+        client = tuspy.TusClient(self.vault.url + "/v1/uploads", headers={"Authorization": f"Bearer {self.vault.device_token(self.device)}"})
         up = client.uploader(str(CLIP), chunk_size=700_000, metadata={"filename": "by tuspy.mp4"})
         up.upload()
         self.check_copy(up.url)
 
     def test_aiotus_uploads(self):
-        headers = {"Authorization": f"Bearer {self.token_of_the_vehicle()}"}
+        headers = {"Authorization": f"Bearer {self.vault.device_token(self.device)}"}
 
         async def go():
             with CLIP.open("rb") as file:

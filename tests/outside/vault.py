@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -25,6 +26,18 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def own_mounts():
+    """Begins the program again with mounts of its own, gone with its process; without root, as the root of a user namespace."""
+    if os.environ.get("DASHVAULT_OWN_MOUNTS") == "1":
+        return
+    os.environ["DASHVAULT_OWN_MOUNTS"] = "1"
+    unshare = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
+    # In a chroot the root is no mount whose propagation could be changed; there, mounts are as private as whoever made it.
+    if subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        unshare += ["--propagation", "unchanged"]
+    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
 
 
 def rounds(name, in_test, in_torture):
@@ -121,6 +134,12 @@ class Vault:
         out = self.dir / f"{label}.json"
         self.run("device", "pair", "--server", self.url, "--code", made.json["code"], "--out", out)
         return out
+
+    def device_token(self, device):
+        """A token that the vehicle signs now."""
+        r = subprocess.run([PROGRAM, "device", "token", "--device", device, "--json"], capture_output=True, text=True, check=True)
+        out = r.stdout.strip()
+        return json.loads(out)["token"] if out.startswith("{") else out
 
     def upload(self, device, file):
         return self.run("upload", "--server", self.url, "--device", device, "--wait", "--json", file)[-1]
