@@ -22,7 +22,7 @@ pub(super) async fn run(config: DataConfig, output: Output) -> Result<(), Comman
     let inventory = Inventory::new(catalog.clone(), store);
     let bar = Shown::new(output);
     let mut findings = 0;
-    for bucket in [Bucket::Data, Bucket::Staging, Bucket::KeyPlane] {
+    for &bucket in Bucket::ALL {
         let told = |looked| bar.show(bucket.as_str(), "objects in the buckets", looked, None);
         let totals = inventory.take(bucket, &told).await.map_err(RoomsError::Vault)?;
         bar.clear();

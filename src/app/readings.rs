@@ -84,10 +84,9 @@ fn of_keys(vault: &Vault) -> Vec<Reading> {
 async fn of_buckets(catalog: &Catalog, clock: &dyn Clock) -> Result<Vec<Reading>, CatalogError> {
     let rows = catalog.verdicts().await?;
     let now = clock.now_ms();
-    let buckets = [Bucket::Data, Bucket::Staging, Bucket::KeyPlane];
     let mut all = Vec::new();
     for row in &rows {
-        for verdict in [Verdict::Private, Verdict::Exposed, Verdict::Unknown] {
+        for &verdict in Verdict::ALL {
             all.push(gauge(
                 "exposure_verdict",
                 "1 for the verdict that counts of a bucket",
@@ -104,7 +103,7 @@ async fn of_buckets(catalog: &Catalog, clock: &dyn Clock) -> Result<Vec<Reading>
             seconds(row.private_at),
         ));
     }
-    for bucket in buckets {
+    for &bucket in Bucket::ALL {
         let row = rows.iter().find(|row| row.bucket == bucket);
         all.push(gauge(
             "write_gate_shut",

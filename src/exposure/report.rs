@@ -177,7 +177,7 @@ impl Report {
             exposures.push(exposure(catalog, &span, now).await?);
         }
         let mut changes = Vec::new();
-        for bucket in [Bucket::Data, Bucket::Staging, Bucket::KeyPlane] {
+        for &bucket in Bucket::ALL {
             changes.extend(catalog.verdict_before(bucket, from).await?);
         }
         changes.extend(catalog.verdict_changes(from, to).await?);

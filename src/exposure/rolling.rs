@@ -36,9 +36,6 @@ const STEP: usize = 500;
 /// Names in a notice; the rest is in the catalogue.
 const NAMES_TOLD: usize = 5;
 
-/// In the order in which they are walked.
-const BUCKETS: [Bucket; 3] = [Bucket::Data, Bucket::Staging, Bucket::KeyPlane];
-
 /// How the inventory walks.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -162,7 +159,7 @@ impl Rolling {
             return Ok(known);
         }
         let mut looks = 0;
-        for bucket in BUCKETS {
+        for &bucket in Bucket::ALL {
             let counted = self.catalog.count_objects(bucket).await?;
             // Foreign objects cost time too, and no row counts them.
             let last = self.catalog.last_walk(bucket).await?.map_or(0, |walk| walk.objects);
@@ -211,7 +208,7 @@ impl Rolling {
     /// is due at once, so that it is soon known what strangers could reach.
     async fn due(&self, now: UnixMs) -> Result<Option<Bucket>, CatalogError> {
         let mut due: Option<(UnixMs, Bucket)> = None;
-        for bucket in BUCKETS {
+        for &bucket in Bucket::ALL {
             let began = match self.catalog.last_walk(bucket).await? {
                 None => UnixMs::MIN,
                 Some(walk) => walk.began_at,

@@ -22,6 +22,9 @@ macro_rules! states {
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
 
         impl $name {
+            /// Every one there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The word that the catalogue and the HTTP face use.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }

@@ -60,7 +60,7 @@ impl Vault {
 
     /// Whether clips may be taken in: every bucket that a clip comes into is private.
     pub async fn may_take_clips(&self) -> Result<(), VaultError> {
-        self.may_write(&[Bucket::Data, Bucket::Staging, Bucket::KeyPlane]).await
+        self.may_write(Bucket::ALL).await
     }
 
     /// Refuses with [`VaultError::Withheld`] what would go into a bucket that is open, or was not proven private for a day.
