@@ -13,17 +13,6 @@ use crate::road_clip;
 /// A tick of the inventory is ten seconds, a bucket takes three, and the machine may be busy.
 const LONG: Duration = Duration::from_secs(120);
 
-fn policy(seaweed: &Seaweed, bucket: &str, is_open: bool) {
-    let path = format!("/{bucket}?policy=");
-    let policy = format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::{bucket}/*"]}}]}}"#
-    );
-    match is_open {
-        true => seaweed.request("PUT", &path, &["--data-binary", &policy]),
-        false => seaweed.request("DELETE", &path, &[]),
-    };
-}
-
 async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -45,13 +34,7 @@ async fn what_lay_in_an_open_bucket_is_named_and_what_was_planted_is_not_called_
     let seaweed = Seaweed::shared();
     let bucket = seaweed.bucket();
     let vault = Vault::setup()
-        .env("DASHVAULT_S3_ENDPOINT", seaweed.endpoint())
-        .env("DASHVAULT_S3_REGION", seaweed.region())
-        .env("DASHVAULT_S3_BUCKET", &bucket)
-        .env("DASHVAULT_S3_STAGING_BUCKET", seaweed.bucket())
-        .env("DASHVAULT_S3_KEYPLANE_BUCKET", seaweed.bucket())
-        .env("DASHVAULT_S3_ACCESS_KEY_ID", seaweed.access_key())
-        .env("DASHVAULT_S3_SECRET_ACCESS_KEY", seaweed.secret_key())
+        .on_s3(seaweed, &bucket)
         .args([
             "--watch-interval-secs",
             "1",
@@ -79,7 +62,7 @@ async fn what_lay_in_an_open_bucket_is_named_and_what_was_planted_is_not_called_
         vault.settled(&owner, &clip).await;
     };
     upload("before.mp4").await;
-    policy(seaweed, &bucket, true);
+    seaweed.allow(&bucket, r#""*""#, "GetObject");
     until("the bucket is seen open", || {
         vault.log().contains("A BUCKET IS OPEN").then_some(())
     })
@@ -92,7 +75,7 @@ async fn what_lay_in_an_open_bucket_is_named_and_what_was_planted_is_not_called_
         &format!("/{bucket}/{planted}"),
         &["--upload-file", road_clip().to_str().expect("UTF-8")],
     );
-    policy(seaweed, &bucket, false);
+    seaweed.shut(&bucket);
     until("the bucket is seen shut", || {
         vault.log().contains("is private again").then_some(())
     })

@@ -30,12 +30,6 @@ pub fn at_scale(postgres: &Postgres, seaweed: &Seaweed) -> (Setup, String) {
     let data = seaweed.bucket();
     let setup = Vault::setup()
         .env("DASHVAULT_DATABASE_URL", postgres.database())
-        .env("DASHVAULT_S3_ENDPOINT", seaweed.endpoint())
-        .env("DASHVAULT_S3_REGION", seaweed.region())
-        .env("DASHVAULT_S3_BUCKET", &data)
-        .env("DASHVAULT_S3_STAGING_BUCKET", seaweed.bucket())
-        .env("DASHVAULT_S3_KEYPLANE_BUCKET", seaweed.bucket())
-        .env("DASHVAULT_S3_ACCESS_KEY_ID", seaweed.access_key())
-        .env("DASHVAULT_S3_SECRET_ACCESS_KEY", seaweed.secret_key());
+        .on_s3(seaweed, &data);
     (setup, data)
 }

@@ -32,23 +32,7 @@ pub fn on_seaweed(seaweed: &Seaweed, bucket: &str) -> store::Config {
 
 /// Lets anybody do something with a bucket and its objects.
 fn open_by_policy(seaweed: &Seaweed, bucket: &str, action: &str) {
-    allow(seaweed, bucket, r#""*""#, action);
-}
-
-fn allow(seaweed: &Seaweed, bucket: &str, whom: &str, action: &str) {
-    let policy = format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{whom},"Action":["s3:{action}"],"Resource":["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]}}]}}"#
-    );
-    seaweed.request("PUT", &format!("/{bucket}?policy="), &["--data-binary", &policy]);
-}
-
-fn shut_policy(seaweed: &Seaweed, bucket: &str) {
-    seaweed.request("DELETE", &format!("/{bucket}?policy="), &[]);
-}
-
-fn set_acl(seaweed: &Seaweed, bucket: &str, acl: &str) {
-    let header = format!("x-amz-acl: {acl}");
-    seaweed.request("PUT", &format!("/{bucket}?acl="), &["--header", &header]);
+    seaweed.allow(bucket, r#""*""#, action);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,12 +51,12 @@ async fn a_real_store_that_is_opened_is_seen_in_the_next_round_and_its_shutting_
     for action in ["GetObject", "ListBucket"] {
         open_by_policy(seaweed, &bucket, action);
         assert_eq!(round(&watch).await, Verdict::Exposed, "{action}");
-        shut_policy(seaweed, &bucket);
+        seaweed.shut(&bucket);
         assert_eq!(round(&watch).await, Verdict::Private, "after {action}");
     }
-    set_acl(seaweed, &bucket, "public-read");
+    seaweed.set_acl(&bucket, "public-read");
     assert_eq!(round(&watch).await, Verdict::Exposed);
-    set_acl(seaweed, &bucket, "private");
+    seaweed.set_acl(&bucket, "private");
     assert_eq!(round(&watch).await, Verdict::Private);
 }
 
@@ -140,7 +124,7 @@ async fn seaweedfs_is_seen_open_by_policy_and_by_any_account() {
     let everybody = config(Bucket::Data, addresses, ANSWER);
     let (open, shut) = (
         || open_by_policy(seaweed, &bucket, "ListBucket"),
-        || shut_policy(seaweed, &bucket),
+        || seaweed.shut(&bucket),
     );
     opened_and_shut(&house, everybody.clone(), "SeaweedFS, policy", open, shut).await;
     // Whoever has an account there, and nobody without one.
@@ -148,7 +132,7 @@ async fn seaweedfs_is_seen_open_by_policy_and_by_any_account() {
     let mut as_account = everybody.clone();
     as_account.account = Some(Signer::new(seaweed.region(), id, secret));
     as_account.seldom = Duration::ZERO;
-    let open = || allow(seaweed, &bucket, r#"{"AWS":"arn:aws:iam::*:user/*"}"#, "GetObject");
+    let open = || seaweed.allow(&bucket, r#"{"AWS":"arn:aws:iam::*:user/*"}"#, "GetObject");
     opened_and_shut(&house, as_account.clone(), "SeaweedFS, any account", open, shut).await;
     open();
     assert_eq!(

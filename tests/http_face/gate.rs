@@ -182,19 +182,7 @@ async fn a_look_ends_with_a_number_for_each_verdict() {
 #[tokio::test]
 async fn a_look_at_a_service_tells_its_settings_as_lines_and_as_json() {
     let seaweed = Seaweed::shared();
-    let mut setup = Vault::setup();
-    for (name, value) in [
-        ("DASHVAULT_S3_ENDPOINT", seaweed.endpoint()),
-        ("DASHVAULT_S3_REGION", seaweed.region().to_owned()),
-        ("DASHVAULT_S3_BUCKET", seaweed.bucket()),
-        ("DASHVAULT_S3_STAGING_BUCKET", seaweed.bucket()),
-        ("DASHVAULT_S3_KEYPLANE_BUCKET", seaweed.bucket()),
-        ("DASHVAULT_S3_ACCESS_KEY_ID", seaweed.access_key().to_owned()),
-        ("DASHVAULT_S3_SECRET_ACCESS_KEY", seaweed.secret_key().to_owned()),
-    ] {
-        setup = setup.env(name, value);
-    }
-    let vault = setup.start();
+    let vault = Vault::setup().on_s3(seaweed, &seaweed.bucket()).start();
     let account = vault.scratch().join("account");
     let (id, secret) = seaweed.other_account();
     std::fs::write(&account, format!("{id}\n{secret}\n")).unwrap();

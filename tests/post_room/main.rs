@@ -179,7 +179,7 @@ async fn a_bucket_that_is_opened_is_in_the_mailbox_and_at_the_webhook_within_two
         let ending = ending.clone();
         async move { watch.run(ending).await }
     });
-    set_acl(seaweed, &bucket, "public-read");
+    seaweed.set_acl(&bucket, "public-read");
     let opened = Instant::now();
     let told = |receiver: &Receiver, kind: &str| receiver.got().iter().any(|one| one["body"]["type"] == kind);
     // Two rounds of a second and a tenth, a look into the queue, and the deliveries, on a machine that may be busy.
@@ -210,7 +210,7 @@ async fn a_bucket_that_is_opened_is_in_the_mailbox_and_at_the_webhook_within_two
         by_webhook.unwrap(),
         by_mail.unwrap()
     );
-    set_acl(seaweed, &bucket, "private");
+    seaweed.set_acl(&bucket, "private");
     until("the all clear", async || told(&receiver, "bucket-private-again")).await;
     until("that clips are taken again", async || told(&receiver, "writes-go-on")).await;
     until("a heartbeat for each of two rounds", async || receiver.beats() >= 2).await;
@@ -270,9 +270,4 @@ async fn watch_of(scratch: &Scratch, seaweed: &Seaweed, bucket: &str) -> (Watch,
     };
     let watch = Watch::new(config, catalog.clone(), Some(vault.unwrap()), Arc::new(SystemClock)).unwrap();
     (watch, catalog)
-}
-
-fn set_acl(seaweed: &Seaweed, bucket: &str, acl: &str) {
-    let header = format!("x-amz-acl: {acl}");
-    seaweed.request("PUT", &format!("/{bucket}?acl="), &["--header", &header]);
 }

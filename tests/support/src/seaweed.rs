@@ -113,6 +113,25 @@ impl Seaweed {
         self.request("GET", &format!("/{bucket}/{name}"), &[])
     }
 
+    /// Lets a principal (JSON: `"*"` is everybody) do one thing, `GetObject` or `ListBucket`, with a bucket and its objects.
+    pub fn allow(&self, bucket: &str, whom: &str, action: &str) {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{whom},"Action":["s3:{action}"],"Resource":["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]}}]}}"#
+        );
+        self.request("PUT", &format!("/{bucket}?policy="), &["--data-binary", &policy]);
+    }
+
+    /// Takes a bucket's policy away.
+    pub fn shut(&self, bucket: &str) {
+        self.request("DELETE", &format!("/{bucket}?policy="), &[]);
+    }
+
+    /// Gives a bucket one of the ready-made access lists, `private` or `public-read`.
+    pub fn set_acl(&self, bucket: &str, acl: &str) {
+        let header = format!("x-amz-acl: {acl}");
+        self.request("PUT", &format!("/{bucket}?acl="), &["--header", &header]);
+    }
+
     /// Sends one signed request, with extra arguments for curl, and returns the answer's body; panics unless 2xx.
     /// A query without a value is written with its equals sign (`?policy=`), else the signature does not match.
     pub fn request(&self, method: &str, path: &str, arguments: &[&str]) -> Vec<u8> {

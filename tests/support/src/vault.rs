@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::child::Child;
 use crate::http;
 use crate::scratch::{Scratch, free_port};
+use crate::seaweed::Seaweed;
 use crate::tools;
 
 /// Start-up recovers what a crash left behind; this many seconds is far too long for it.
@@ -63,6 +64,18 @@ impl Setup {
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Keeps clips in a bucket of a store, and the rest in new ones.
+    #[must_use]
+    pub fn on_s3(self, seaweed: &Seaweed, data: &str) -> Self {
+        self.env("DASHVAULT_S3_ENDPOINT", seaweed.endpoint())
+            .env("DASHVAULT_S3_REGION", seaweed.region())
+            .env("DASHVAULT_S3_BUCKET", data)
+            .env("DASHVAULT_S3_STAGING_BUCKET", seaweed.bucket())
+            .env("DASHVAULT_S3_KEYPLANE_BUCKET", seaweed.bucket())
+            .env("DASHVAULT_S3_ACCESS_KEY_ID", seaweed.access_key())
+            .env("DASHVAULT_S3_SECRET_ACCESS_KEY", seaweed.secret_key())
     }
 
     /// What a variable was set to.
