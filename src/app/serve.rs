@@ -18,9 +18,11 @@ use crate::app::cli::LogFormat;
 use crate::catalog::Catalog;
 use crate::exposure::attest::Attestor;
 use crate::exposure::rolling::{self, Rolling};
+use crate::exposure::{Known, Standing};
 use crate::http::{self, PartState, Readiness, Server};
 use crate::ingest::Ingest;
 use crate::media::Media;
+use crate::model::Verdict;
 use crate::pipeline::Pipeline;
 use crate::post::Post;
 use crate::vault::{Custody, Vault};
@@ -37,6 +39,12 @@ const SILENT: &str = "does not answer";
 const WAITING: &str = "has not answered since the start: uploads are taken, and everything else waits for it";
 /// The same of a service that never had it.
 const WAITING_FOR_ALL: &str = "has not answered since the start: everything waits for it";
+/// What is told of the buckets; which one, and by which way, stands in the log.
+const OPEN: &str = "EXPOSED: strangers get at what is stored, which is sealed";
+const OPEN_AND_WITHHELD: &str =
+    "EXPOSED: strangers get at what is stored, which is sealed; new clips are refused until it is shut";
+const UNPROVEN: &str = "unknown: it was not proven private within a day; new clips are refused until it is";
+const UNKNOWN: &str = "unknown: it cannot be told now whether strangers get at what is stored";
 /// How long jobs and writers may take to give back what they hold when the service ends.
 pub(super) const DRAIN: Duration = Duration::from_secs(15);
 /// Statements that are given away in one answer, each of some KiB.
@@ -105,14 +113,16 @@ pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), Com
             ingest.shut_down().await;
         }
     });
+    let known = Known::new(rooms.catalog.clone(), rooms.vault.clone(), rooms.clock.clone());
     let face = http::Rooms {
         access: rooms.access.clone(),
         audit: rooms.audit.clone(),
         ingest,
         library: rooms.library.clone(),
+        exposure: known.clone(),
         clock: rooms.clock.clone(),
     };
-    let readiness = readiness(rooms.catalog.clone(), rooms.vault.clone(), worker);
+    let readiness = readiness(rooms.catalog.clone(), rooms.vault.clone(), known, worker);
     let served = server.run(face, readiness, ending.clone()).await;
     ending.cancel();
     jobs_end.cancel();
@@ -326,10 +336,11 @@ pub(super) async fn end_on_signal(ending: CancellationToken) {
 type Looked = (Instant, Vec<PartState>);
 
 /// Every part that must answer, looked at afresh at most once a second.
-fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readiness {
+fn readiness(catalog: Catalog, vault: Vault, known: Known, worker: Option<String>) -> Readiness {
     let last: Arc<Mutex<Option<Looked>>> = Arc::default();
     Arc::new(move || {
         let (catalog, vault, worker, last) = (catalog.clone(), vault.clone(), worker.clone(), last.clone());
+        let known = known.clone();
         Box::pin(async move {
             let mut last = last.lock().await;
             if let Some((at, parts)) = &*last
@@ -340,7 +351,8 @@ fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readines
             let asked_catalog = tokio::time::timeout(LOOK_TIME, catalog.ping());
             let asked_store = tokio::time::timeout(LOOK_TIME, vault.storage_ready());
             let asked_root = tokio::time::timeout(LOOK_TIME, vault.root_ready());
-            let (catalog, store, root) = tokio::join!(asked_catalog, asked_store, asked_root);
+            let asked_known = tokio::time::timeout(LOOK_TIME, known.standing());
+            let (catalog, store, root, known) = tokio::join!(asked_catalog, asked_store, asked_root, asked_known);
             // What exactly is wrong stands in the log; outside it is nobody's business.
             let told = |name, is_spared, fault: Option<String>, word: &str| {
                 if let Some(causes) = &fault {
@@ -368,11 +380,32 @@ fn readiness(catalog: Catalog, vault: Vault, worker: Option<String>) -> Readines
                 told("vault", false, fault(store), SILENT),
                 told("root_key", spared && is_taking, fault(root), root_word),
                 told("worker", false, worker, SILENT),
+                exposure_part(&known),
             ];
             *last = Some((Instant::now(), parts.clone()));
             parts
         })
     })
+}
+
+/// Whether strangers get at what is stored. It takes no node out of service: an open bucket is as open for its neighbours, new
+/// clips are refused by the gate, and reading goes on. Outside nobody learns which bucket it is, or how it is reached.
+fn exposure_part<E>(known: &Result<Result<Standing, E>, tokio::time::error::Elapsed>) -> PartState {
+    let fault = match known {
+        Ok(Ok(standing)) => match (standing.verdict, standing.is_withholding) {
+            (Verdict::Private, false) => None,
+            (Verdict::Exposed, true) => Some(OPEN_AND_WITHHELD),
+            (Verdict::Exposed, false) => Some(OPEN),
+            (_, true) => Some(UNPROVEN),
+            (Verdict::Unknown, false) => Some(UNKNOWN),
+        },
+        Ok(Err(_)) | Err(_) => Some(UNKNOWN),
+    };
+    PartState {
+        name: "exposure",
+        fault: fault.map(str::to_owned),
+        is_spared: true,
+    }
 }
 
 fn fault<E: std::error::Error + 'static>(answer: Result<Result<(), E>, tokio::time::error::Elapsed>) -> Option<String> {

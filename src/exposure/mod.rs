@@ -11,6 +11,7 @@ mod bucket;
 mod configuration;
 mod control;
 pub mod judge;
+mod known;
 mod permissions;
 pub mod report;
 pub mod rolling;
@@ -23,9 +24,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use ask::Address;
+pub use known::{Known, Standing};
 
 use crate::catalog::{BucketSetting, Catalog, CatalogError, NewVerdict, VerdictSet};
-use crate::model::{Bucket, Clock, UnixMs, Verdict};
+use crate::model::{Bucket, Clock, Trouble, UnixMs, Verdict};
 use crate::store::Signer;
 use crate::vault::{Vault, VaultError};
 
@@ -94,6 +96,17 @@ pub enum ExposureError {
     /// No questions can be asked at all.
     #[error("the watch cannot ask")]
     Client(#[from] reqwest::Error),
+}
+
+impl ExposureError {
+    /// What it means to whoever asked.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Vault(error) => error.trouble(),
+            Self::Catalog(error) => error.trouble(),
+            Self::Client(_) => Trouble::Defect,
+        }
+    }
 }
 
 /// What a round made of one bucket.

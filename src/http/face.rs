@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::public_url::PublicUrl;
 use crate::access::Access;
 use crate::audit::Audit;
+use crate::exposure::Known;
 use crate::ingest::Ingest;
 use crate::library::Library;
 use crate::model::Clock;
@@ -37,6 +38,8 @@ pub struct Rooms {
     pub ingest: Ingest,
     /// Clips.
     pub library: Library,
+    /// What strangers get.
+    pub exposure: Known,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

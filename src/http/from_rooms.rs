@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::problem::Problem;
 use crate::access::AccessError;
 use crate::audit::AuditError;
+use crate::exposure::ExposureError;
 use crate::ingest::IngestError;
 use crate::library::LibraryError;
 use crate::model::{PlaceError, Trouble, UnixMs};
@@ -51,6 +52,12 @@ impl From<AccessError> for Problem {
 
 impl From<AuditError> for Problem {
     fn from(error: AuditError) -> Self {
+        from_trouble(error.trouble(), &error)
+    }
+}
+
+impl From<ExposureError> for Problem {
+    fn from(error: ExposureError) -> Self {
         from_trouble(error.trouble(), &error)
     }
 }

@@ -63,26 +63,16 @@ impl Vault {
         self.may_write(Bucket::ALL).await
     }
 
+    /// Whether clips are refused now: for those who only tell of it.
+    pub async fn withholds_clips(&self) -> Result<bool, VaultError> {
+        Ok(self.inner.gate.rule == GateRule::Enforce && self.shut_bucket(Bucket::ALL).await?.is_some())
+    }
+
     /// Refuses with [`VaultError::Withheld`] what would go into a bucket that is open, or was not proven private for a day.
     pub(super) async fn may_write(&self, buckets: &[Bucket]) -> Result<(), VaultError> {
-        let gate = &self.inner.gate;
-        if gate.rule == GateRule::Unwatched {
-            return Ok(());
-        }
-        let now = self.now();
-        let mut known = gate.known.lock().await;
-        // A clock that was set back must not keep an old verdict.
-        let is_fresh = |at: UnixMs| (0..FRESH_MS).contains(&(now - at));
-        if !known.as_ref().is_some_and(|(at, _)| is_fresh(*at)) {
-            *known = Some((now, self.inner.catalog.verdicts().await?));
-        }
-        let rows = known.as_ref().map_or(&[][..], |(_, rows)| rows);
-        let shut = buckets.iter().find_map(|bucket| {
-            let row = rows.iter().find(|row| row.bucket == *bucket);
-            why_withheld(row, now).map(|why| (*bucket, why))
-        });
+        let shut = self.shut_bucket(buckets).await?;
         let Some((bucket, why)) = shut else { return Ok(()) };
-        if gate.rule == GateRule::AlertOnly {
+        if self.inner.gate.rule == GateRule::AlertOnly {
             tracing::error!(
                 bucket = bucket.as_str(),
                 why,
@@ -95,6 +85,26 @@ impl Vault {
             why,
             retry_after_secs: RETRY_SECS,
         })
+    }
+
+    /// The first of `buckets` into which nothing is to be written, and why.
+    async fn shut_bucket(&self, buckets: &[Bucket]) -> Result<Option<(Bucket, &'static str)>, VaultError> {
+        let gate = &self.inner.gate;
+        if gate.rule == GateRule::Unwatched {
+            return Ok(None);
+        }
+        let now = self.now();
+        let mut known = gate.known.lock().await;
+        // A clock that was set back must not keep an old verdict.
+        let is_fresh = |at: UnixMs| (0..FRESH_MS).contains(&(now - at));
+        if !known.as_ref().is_some_and(|(at, _)| is_fresh(*at)) {
+            *known = Some((now, self.inner.catalog.verdicts().await?));
+        }
+        let rows = known.as_ref().map_or(&[][..], |(_, rows)| rows);
+        Ok(buckets.iter().find_map(|bucket| {
+            let row = rows.iter().find(|row| row.bucket == *bucket);
+            why_withheld(row, now).map(|why| (*bucket, why))
+        }))
     }
 }
 

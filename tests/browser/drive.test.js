@@ -218,6 +218,40 @@ test("a clip goes to the trash, comes back, and is deleted for good", async () =
   await page.getByRole("heading", { name: /This clip is not there|The clip is being erased/ }).waitFor();
 });
 
+test("every page tells when the storage was last proven private, and says it when it is open or cannot be told", async () => {
+  const line = page.getByRole("status", { name: "Storage" });
+  for (const path of ["/", "/links", "/activity", "/vehicles", "/trash", "/account"]) {
+    await page.goto(vault.url + path);
+    await line.getByText(/^Last proven private .* ago\.$/).waitFor();
+  }
+  await watched.inspect("proven-private");
+
+  const unknown = { verdict: "unknown", private_at: "2026-01-01T09:00:00Z", open_since: null, uploads_wait: false, at: "2026-01-01T12:00:00Z" };
+  await page.route("**/v1/exposure", (route) => route.fulfill({ json: unknown }));
+  await page.reload();
+  await line.getByText("cannot be told now whether the storage is private. Last proven private 3 hours ago").waitFor();
+  await watched.inspect("proven-unknown");
+  await page.unroute("**/v1/exposure");
+  await page.route("**/v1/exposure", (route) => route.fulfill({ status: 503 }));
+  await page.reload();
+  await line.getByText("does not say now whether its storage is private").waitFor();
+  await page.unroute("**/v1/exposure");
+
+  // The folder is opened to everybody on the machine, and shut again.
+  const shows = async (words) => {
+    for (const until = Date.now() + SETTLE_MS; !(await line.innerText()).match(words); ) {
+      assert.ok(Date.now() < until, `not ${words}: ${await line.innerText()}`);
+      await page.reload();
+      await page.waitForTimeout(500);
+    }
+  };
+  await vault.open(true);
+  await shows(/EXPOSED: strangers can reach the storage since .*What lies there is sealed.*New clips are refused until it is shut/s);
+  await watched.inspect("proven-exposed");
+  await vault.open(false);
+  await shows(/^Last proven private less than a minute ago/);
+});
+
 test("the owner signs out, and nothing is shown any more", async () => {
   await page.goto(`${vault.url}/account`);
   await page.getByText("driver@example.org").waitFor();

@@ -1,6 +1,6 @@
 // The service under test: a real `dashvault serve` on a folder of its own and a free port of the loopback.
 import { execFile, spawn } from "node:child_process";
-import { access, constants, mkdtemp, readFile, rm, open } from "node:fs/promises";
+import { access, chmod, constants, mkdtemp, readFile, rm, open } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +41,7 @@ export class Vault {
     vault.url = `http://127.0.0.1:${port}`;
     vault.port = port;
     const log = await open(join(vault.dir, "serve.log"), "w");
-    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", publicUrl ?? vault.url], {
+    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", publicUrl ?? vault.url, "--watch-interval-secs", "1"], {
       cwd: vault.dir,
       stdio: ["ignore", log.fd, log.fd],
     });
@@ -62,6 +62,11 @@ export class Vault {
   async owner(email) {
     const { stdout } = await run(this.bin, ["owner", "add", "--email", email, "--data", this.data, "--json"], { cwd: this.dir, timeout: COMMAND_LIMIT_MS });
     return JSON.parse(stdout.split("\n").find((line) => line.startsWith("{")));
+  }
+
+  /** Lets everybody of this machine into the folder of sealed objects, or nobody. */
+  async open(toAll) {
+    for (const folder of [this.dir, this.data, join(this.data, "objects")]) await chmod(folder, toAll ? 0o755 : 0o700);
   }
 
   async log() {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dashvault_test_support::{Seaweed, Setup, Vault};
+use dashvault_test_support::{Owner, Seaweed, Setup, Vault};
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -67,6 +67,22 @@ async fn is_withheld(answer: Response) {
     );
 }
 
+/// What an owner is told of the buckets.
+async fn standing(vault: &Vault, owner: &Owner) -> Value {
+    let told = answer(ask(vault, Method::GET, "/v1/exposure", Some(&owner.token))).await;
+    assert_eq!(told.status(), 200);
+    told.json().await.expect("JSON")
+}
+
+/// Status, whether it is degraded, and the word of the buckets.
+async fn ready(vault: &Vault) -> (u16, bool, String) {
+    let told = answer(ask(vault, Method::GET, "/readyz", None)).await;
+    let status = told.status().as_u16();
+    let told: Value = told.json().await.expect("JSON");
+    let word = told["parts"]["exposure"].as_str().expect("a word").to_owned();
+    (status, told["degraded"].as_bool().expect("a flag"), word)
+}
+
 fn objects(vault: &Vault) -> Vec<PathBuf> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -98,6 +114,15 @@ async fn an_open_bucket_takes_no_byte_of_a_clip_and_gives_what_it_has_until_it_i
     let upload = &upload[upload.find("/v1/").expect("a path")..];
     assert_eq!(append(&vault, &vehicle, upload, 0, &BYTES[..2_000]).await.status(), 204);
     let before = objects(&vault);
+    let told = standing(&vault, &owner).await;
+    assert_eq!(
+        (&told["verdict"], &told["uploads_wait"], &told["open_since"]),
+        (&"private".into(), &false.into(), &Value::Null)
+    );
+    assert!(told["private_at"].is_string(), "{told}");
+    let stranger = answer(ask(&vault, Method::GET, "/v1/exposure", Some(&vehicle))).await;
+    assert_eq!(stranger.status(), 403, "a vehicle is no owner");
+    assert_eq!(ready(&vault).await, (200, false, "ok".to_owned()));
 
     set(&vault, 0o755);
     is_withheld(until(503, async || create(&vault, &vehicle).await).await).await;
@@ -113,6 +138,24 @@ async fn an_open_bucket_takes_no_byte_of_a_clip_and_gives_what_it_has_until_it_i
     assert_eq!(listed.status(), 200);
     assert_eq!(objects(&vault), before, "nothing came, and nothing was deleted");
     assert!(vault.log().contains("A BUCKET IS OPEN TO STRANGERS"));
+    let told = standing(&vault, &owner).await;
+    assert_eq!(
+        (&told["verdict"], &told["uploads_wait"]),
+        (&"exposed".into(), &true.into())
+    );
+    assert!(
+        told["open_since"].is_string() && told["private_at"].is_string(),
+        "{told}"
+    );
+    // It goes on serving, and says to whoever asks why not all of it is well.
+    let (status, is_degraded, word) = ready(&vault).await;
+    assert!(
+        (status, is_degraded) == (200, true) && word.starts_with("EXPOSED"),
+        "{word}"
+    );
+    for secret in ["objects", "data", "folder", "staging"] {
+        assert!(!word.contains(secret), "neither bucket nor way: {word}");
+    }
 
     set(&vault, 0o700);
     until(204, async || {
@@ -120,6 +163,8 @@ async fn an_open_bucket_takes_no_byte_of_a_clip_and_gives_what_it_has_until_it_i
     })
     .await;
     assert_eq!(create(&vault, &vehicle).await.status(), 201);
+    assert_eq!(standing(&vault, &owner).await["verdict"], "private");
+    assert_eq!(ready(&vault).await, (200, false, "ok".to_owned()));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{account, clips, devices, links, session, shared, uploads};
+use super::{account, clips, devices, exposure, links, session, shared, uploads};
 use crate::http::face::Face;
 use crate::http::problem::{KINDS, MEDIA_TYPE, Problem};
 
@@ -44,7 +44,7 @@ pub(in crate::http) async fn livez() -> HttpResponse {
         .body("alive\n")
 }
 
-/// Catalogue, store, root key and worker answer.
+/// Catalogue, store, root key and worker answer; and whether strangers get at what is stored, which makes nothing unready.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses((status = 200, body = ReadyBody), (status = 503, body = ReadyBody))
@@ -126,7 +126,7 @@ pub(in crate::http) fn openapi_document() -> Document {
             clips::list, clips::get, clips::delete, clips::erasure, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,
             links::make, links::list, links::revoke, links::redeem,
             shared::get, shared::poster, shared::rendition, shared::hls,
-            account::activity, account::me, account::erase, account::erasure,
+            account::activity, exposure::get, account::me, account::erase, account::erasure,
             livez, readyz, openapi,
         ),
         modifiers(&Finish)

@@ -6,6 +6,7 @@
 mod account;
 mod clips;
 mod devices;
+mod exposure;
 mod health;
 mod links;
 mod resumable;
@@ -100,6 +101,7 @@ routes! {
     GET     "/v1/shared/hls/{file}"                 Viewer   shared::hls;
     GET     "/v1/activity"                          Owner    account::activity;
     GET     "/v1/me"                                Owner    account::me;
+    GET     "/v1/exposure"                          Owner    exposure::get;
     DELETE  "/v1/me"                                Owner    account::erase;
     GET     "/v1/erasures/{id}"                     Anybody  account::erasure;
     GET     "/livez"                                Anybody  health::livez;

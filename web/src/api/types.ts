@@ -117,3 +117,12 @@ export interface PairingCode {
   code: string;
   expires_at: Time;
 }
+
+export interface Exposure {
+  verdict: "private" | "exposed" | "unknown";
+  private_at: Time | null;
+  open_since: Time | null;
+  uploads_wait: boolean;
+  /** The service's own time, by which the others are to be read. */
+  at: Time;
+}

@@ -56,6 +56,12 @@ export function left(until: Time | null | undefined, now: number): string {
   return plural(Math.floor(minutes / 1440), "day");
 }
 
+/** `2 minutes ago`, as seen at `now`. */
+export function ago(time: Time | null | undefined, now: number): string {
+  const at = date(time);
+  return at ? `${left(Math.max(now, at.getTime()), at.getTime())} ago` : "never";
+}
+
 export const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
 
 /** 0 … 100, whole. */
