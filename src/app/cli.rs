@@ -1,5 +1,6 @@
 //! The command line: commands, flags and the environment variables that stand for them.
 
+mod cellular;
 mod post;
 mod watch;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+pub(super) use cellular::{CellularArgs, CellularShare};
 pub(super) use post::PostArgs;
 pub(super) use watch::WatchArgs;
 
@@ -245,6 +247,8 @@ pub(super) struct ServeArgs {
     pub(super) post: PostArgs,
     #[command(flatten)]
     pub(super) inventory: InventoryArgs,
+    #[command(flatten)]
+    pub(super) cellular: CellularArgs,
     /// Address of the API and the pages (default: 127.0.0.1:8080)
     #[arg(long, env = "DASHVAULT_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,

@@ -2,6 +2,7 @@
 //!
 //! Flags count for more than variables, these for more than the file. Every error says what to do.
 
+mod cellular;
 mod defaults;
 pub(super) mod exposure;
 mod post;
@@ -175,6 +176,8 @@ pub(super) enum ConfigError {
     Post(crate::post::SettingError),
     #[error("--inventory-pace is at most {pace}, and --inventory-sample at most {sample}")]
     Inventory { pace: u32, sample: u32 },
+    #[error("--cellular-reserve-percent is at most 100")]
+    CellularReserve,
     #[error("--clips-an-hour is at least 1")]
     NoClips,
     #[error(transparent)]
@@ -214,6 +217,7 @@ struct File {
     watch: Option<exposure::WatchFile>,
     post: Option<post::PostFile>,
     inventory: Option<exposure::InventoryFile>,
+    cellular: Option<cellular::CellularFile>,
     write_gate: Option<WriteGate>,
 }
 
@@ -278,6 +282,7 @@ pub(super) struct ServeConfig {
     pub(super) watch: crate::exposure::Config,
     pub(super) post: crate::post::Config,
     pub(super) inventory: crate::exposure::rolling::Config,
+    pub(super) vehicle_policy: http::VehiclePolicy,
 }
 
 /// Reads what a command needs of the variables that are no flags, because a list of processes shows flags.
@@ -429,6 +434,7 @@ impl ServeConfig {
             watch,
             post,
             inventory: exposure::inventory(&args.inventory, file)?,
+            vehicle_policy: cellular::compose(&args.cellular, file)?,
             work,
             http,
             ingest,

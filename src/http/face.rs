@@ -17,6 +17,7 @@ use super::limits::Limits;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::public_url::PublicUrl;
+use super::routes::VehiclePolicy;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::exposure::Known;
@@ -87,6 +88,7 @@ pub(super) struct Face {
     pub(super) metrics: Metrics,
     pub(super) proxies: Vec<Cidr>,
     pub(super) readiness: Readiness,
+    pub(super) vehicle_policy: VehiclePolicy,
     pub(super) attestations: Option<Attestations>,
     pub(super) readings: Option<Readings>,
     /// Cancelled when the service ends: bodies stop being read.

@@ -167,11 +167,16 @@ fn describe(response: &mut HttpResponseBuilder, resource: &Resource) {
 /// `If-None-Match`, and without it `If-Modified-Since`.
 fn is_known(headers: &HeaderMap, tag: &str, modified: UnixMs) -> bool {
     if headers.contains_key(header::IF_NONE_MATCH) {
-        let texts = headers.get_all(header::IF_NONE_MATCH).filter_map(|v| v.to_str().ok());
-        let mut tags = texts.flat_map(|text| text.split(',')).map(str::trim);
-        return tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag);
+        return knows_tag(headers, tag);
     }
     seconds(headers, header::IF_MODIFIED_SINCE).is_some_and(|since| modified.div_euclid(1000) <= since)
+}
+
+/// Whether `If-None-Match` names the tag (RFC 9110, 13.1.2).
+pub(super) fn knows_tag(headers: &HeaderMap, tag: &str) -> bool {
+    let texts = headers.get_all(header::IF_NONE_MATCH).filter_map(|v| v.to_str().ok());
+    let mut tags = texts.flat_map(|text| text.split(',')).map(str::trim);
+    tags.any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
 /// The range that a GET asks for, if it still means these bytes.

@@ -21,6 +21,6 @@ mod tls;
 pub use client_address::{Cidr, CidrError};
 pub use face::{Attestations, PartState, Readiness, Reading, Readings, Rooms};
 pub use public_url::{PublicUrl, PublicUrlError};
-pub use routes::{ROUTES, RouteLine, Who};
+pub use routes::{ROUTES, RouteLine, Share, VehiclePolicy, Who};
 pub use server::{Config, HttpError, Server};
 pub use tls::TlsFiles;

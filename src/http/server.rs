@@ -18,7 +18,7 @@ use super::face::{Attestations, Face, Readiness, Readings, Rooms};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::public_url::PublicUrl;
-use super::routes;
+use super::routes::{self, VehiclePolicy};
 use super::tls::TlsFiles;
 
 /// The head of a request is small; over a bad cellular link it still takes a while.
@@ -99,6 +99,7 @@ pub struct Server {
     tls: Option<rustls::ServerConfig>,
     readings: Option<Readings>,
     attestations: Option<Attestations>,
+    vehicle_policy: VehiclePolicy,
 }
 
 impl Server {
@@ -141,6 +142,7 @@ impl Server {
             tls,
             readings: None,
             attestations: None,
+            vehicle_policy: VehiclePolicy::default(),
         })
     }
 
@@ -155,6 +157,13 @@ impl Server {
     #[must_use]
     pub fn with_attestations(mut self, attestations: Attestations) -> Self {
         self.attestations = Some(attestations);
+        self
+    }
+
+    /// Tells vehicles this instead of the default.
+    #[must_use]
+    pub fn with_vehicle_policy(mut self, policy: VehiclePolicy) -> Self {
+        self.vehicle_policy = policy;
         self
     }
 
@@ -175,6 +184,7 @@ impl Server {
             proxies: self.config.proxies.clone(),
             readiness,
             attestations: self.attestations.clone(),
+            vehicle_policy: self.vehicle_policy.clone(),
             ending: ending.clone(),
             runtime: Handle::current(),
         });

@@ -5,6 +5,7 @@ mod decoys;
 mod draft;
 mod gate;
 mod listener;
+mod policy;
 mod problems;
 mod ranges;
 mod sessions;

@@ -258,3 +258,14 @@ fn a_token_is_named_whole_or_refused_with_what_is_missing() {
     let two = with(&[("DASHVAULT_PKCS11_PIN", "1234")], &whole).err();
     assert!(matches!(two, Some(ConfigError::TwoSecrets { .. })), "{two:?}");
 }
+
+#[test]
+fn what_vehicles_may_send_over_cellular_is_the_operators_word() {
+    let config = from_file("[cellular]\nroutine = \"none\"\nday_bytes = 7\nreserve_percent = 20\n").unwrap();
+    let policy = config.vehicle_policy;
+    assert_eq!(policy.routine, http::Share::None);
+    assert_eq!((policy.day_bytes, policy.event_reserve_percent), (7, 20));
+    assert_eq!(policy.event, http::VehiclePolicy::default().event, "what is not said");
+    let refused = from_file("[cellular]\nreserve_percent = 101\n").err().unwrap();
+    assert!(matches!(refused, ConfigError::CellularReserve), "{refused}");
+}

@@ -9,6 +9,7 @@ mod devices;
 mod exposure;
 mod health;
 mod links;
+mod policy;
 mod resumable;
 mod session;
 mod shared;
@@ -27,6 +28,7 @@ use super::pages;
 use super::problem::Problem;
 
 pub(super) use health::admin;
+pub use policy::{Share, VehiclePolicy};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ routes! {
     GET     "/v1/devices/{id}"                      Owner    devices::get;
     PATCH   "/v1/devices/{id}"                      Owner    devices::rename;
     DELETE  "/v1/devices/{id}"                      Owner    devices::revoke;
+    GET     "/v1/vehicle/policy"                    Uploader policy::get;
     OPTIONS "/v1/uploads"                           Anybody  uploads::options;
     POST    "/v1/uploads"                           Uploader uploads::create;
     OPTIONS "/v1/uploads/{id}"                      Anybody  uploads::options;
