@@ -59,8 +59,7 @@ class Link:
                 if self.rate:
                     time.sleep(len(run) / self.rate)
         except OSError:
-            client.close()
-            server.close()
+            shut(client, server)
 
     def back(self, server, client):
         try:
@@ -68,22 +67,27 @@ class Link:
                 client.sendall(run)
             client.shutdown(socket.SHUT_WR)
         except OSError:
-            client.close()
-            server.close()
+            shut(client, server)
 
     def die(self, client, server):
         if self.kind == "stall":
             time.sleep(STALL_SECONDS)
-        for end in (client, server):
-            if self.kind == "reset":
+        if self.kind == "reset":
+            for end in (client, server):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            else:
-                # The other thread still reads of it; closing alone would not end the connection.
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-            end.close()
+                end.close()
+        else:
+            shut(client, server)
+
+
+def shut(*ends):
+    """Ends connections of which the other thread may still read: closing alone would leave them open."""
+    for end in ends:
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        end.close()
 
 
 def main():
