@@ -1,8 +1,11 @@
-// tus-js-client and Uppy, in a browser, over links that cut, reset, stall and slow every connection: each clip arrives whole.
+// tus-js-client and Uppy, in a browser, over links that cut, reset, stall and slow every connection, and through nginx, haproxy
+// and Caddy: each clip arrives whole.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { after, before, test } from "node:test";
+import { once } from "node:events";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
 import { program, freePort, Vault } from "./vault.js";
 import { launch } from "./watch.js";
 
@@ -14,6 +17,8 @@ const CUT_EVERY = 5_000_000;
 // service is: see tests/outside/bad_link_test.py.
 const AT_MOST = 1.03;
 const REPEATED = 1;
+// The same where the link counts what TLS adds.
+const AT_MOST_OF_TLS = 1.05;
 const SETTLE_MS = 120_000;
 // As in tests/outside/bad_link_test.py.
 const LINKS = {
@@ -22,6 +27,7 @@ const LINKS = {
   stalling: [`stall=${CUT_EVERY * 2}`],
   slow: ["rate=8000000"],
 };
+const PROXIES = ["nginx", "haproxy", "caddy"];
 const CLIENTS = {
   "tus-js-client": {
     script: new URL("node_modules/tus-js-client/dist/tus.min.js", import.meta.url).pathname,
@@ -50,13 +56,19 @@ const CLIENTS = {
   },
 };
 
-/** A link of its own, by the program of tests/outside; `carried` ends it and says how many bytes went to the server. */
-async function link(port, target, rules) {
+/** A program of tests/outside that listens, and the lines it prints after it has said so. */
+async function outside(name, ...words) {
   const python = await program("DASHVAULT_PYTHON", "/usr/bin/python3");
-  const file = new URL("../outside/link.py", import.meta.url).pathname;
-  const child = spawn(python, ["-B", file, String(port), String(target), ...rules], { stdio: ["ignore", "pipe", "inherit"] });
+  const file = new URL(`../outside/${name}`, import.meta.url).pathname;
+  const child = spawn(python, ["-B", file, ...words.map(String)], { stdio: ["ignore", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   assert.equal((await lines.next()).value, "listening");
+  return { child, lines };
+}
+
+/** A link of its own; `carried` ends it and says how many bytes went to the server. */
+async function link(port, target, rules) {
+  const { child, lines } = await outside("link.py", port, target, ...rules);
   return {
     carried: async () => {
       child.kill("SIGTERM");
@@ -66,21 +78,40 @@ async function link(port, target, rules) {
   };
 }
 
-let vault, browser, owner, port;
+let browser;
 
-before(async () => {
-  // The address that answers name is the link's: nobody gets round it.
-  port = await freePort();
-  vault = await Vault.start(`http://127.0.0.1:${port}`);
-  browser = await launch();
-  owner = await vault.owner("driver@example.org");
-});
-after(async () => {
-  await browser?.close();
-  await vault?.stop();
-});
+before(async () => (browser = await launch()));
+after(() => browser?.close());
 
-async function settled(clip) {
+/** Sends a clip by the client from a page of the vault's public address; how many times its bytes went over the link. */
+async function send({ script, upload }, vault, owner, publicUrl, over) {
+  // Our pages run no script of anybody else; here somebody else's is what is tried. The proxies' certificates are a test's own.
+  const page = await browser.newPage({ bypassCSP: true, ignoreHTTPSErrors: true });
+  try {
+    await page.goto(`${publicUrl}/`);
+    await page.addScriptTag({ path: script });
+    const { location, bytes } = await page.evaluate(
+      async ({ source, size, endpoint, headers }) => {
+        const plain = new Uint8Array(size);
+        for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(plain.subarray(at, at + 65_536));
+        const file = new File([plain], "clip.mp4", { type: "video/mp4" });
+        const location = await eval(`(${source})`)({ file, endpoint, headers });
+        const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", plain));
+        return { location, bytes: [...digest] };
+      },
+      { source: upload.toString(), size: CLIP_BYTES, endpoint: `${publicUrl}/v1/uploads`, headers: { Authorization: `Bearer ${owner.token}` } },
+    );
+    assert.ok(location.startsWith(`${publicUrl}/v1/uploads/`), location);
+    const clip = await settled(vault, owner, location.split("/").at(-1));
+    // It is no video; what matters here is that every byte is there.
+    assert.equal(clip.sha256, Buffer.from(bytes).toString("hex"));
+    return (await over.carried()) / CLIP_BYTES;
+  } finally {
+    await page.close();
+  }
+}
+
+async function settled(vault, owner, clip) {
   const headers = { Authorization: `Bearer ${owner.token}` };
   for (const until = Date.now() + SETTLE_MS; ; ) {
     const told = await (await fetch(`${vault.url}/v1/clips/${clip}`, { headers })).json();
@@ -90,37 +121,58 @@ async function settled(clip) {
   }
 }
 
-for (const [client, { script, upload }] of Object.entries(CLIENTS)) {
-  for (const [name, rules] of Object.entries(LINKS)) {
-    test(`${client} over a link that is ${name}`, async () => {
-      const bad = await link(port, vault.port, rules);
-      // Our pages run no script of anybody else; here somebody else's is what is tried.
-      const page = await browser.newPage({ bypassCSP: true });
-      try {
-        await page.goto(`http://127.0.0.1:${port}/`);
-        await page.addScriptTag({ path: script });
-        const { location, bytes } = await page.evaluate(
-          async ({ source, size, endpoint, headers }) => {
-            const plain = new Uint8Array(size);
-            for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(plain.subarray(at, at + 65_536));
-            const file = new File([plain], "clip.mp4", { type: "video/mp4" });
-            const location = await eval(`(${source})`)({ file, endpoint, headers });
-            const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", plain));
-            return { location, bytes: [...digest] };
-          },
-          { source: upload.toString(), size: CLIP_BYTES, endpoint: `http://127.0.0.1:${port}/v1/uploads`, headers: { Authorization: `Bearer ${owner.token}` } },
-        );
-        assert.ok(location.startsWith(`http://127.0.0.1:${port}/v1/uploads/`), location);
-        const clip = await settled(location.split("/").at(-1));
-        // It is no video; what matters here is that every byte is there.
-        assert.equal(clip.sha256, Buffer.from(bytes).toString("hex"));
-        const ratio = (await bad.carried()) / CLIP_BYTES;
-        console.log(`${client}, ${name}: ${ratio.toFixed(4)} of the clip's bytes sent`);
-        assert.ok(ratio <= AT_MOST + (name === "slow" ? 0 : REPEATED), `${ratio}`);
-      } finally {
-        await page.close();
-        bad.close();
-      }
-    });
+describe("over a link that is", () => {
+  let vault, owner, port;
+
+  before(async () => {
+    // The address that answers name is the link's: nobody gets round it.
+    port = await freePort();
+    vault = await Vault.start(`http://127.0.0.1:${port}`);
+    owner = await vault.owner("driver@example.org");
+  });
+  after(() => vault?.stop());
+
+  for (const [name, client] of Object.entries(CLIENTS)) {
+    for (const [kind, rules] of Object.entries(LINKS)) {
+      test(`${kind}, ${name}`, async () => {
+        const bad = await link(port, vault.port, rules);
+        try {
+          const ratio = await send(client, vault, owner, `http://127.0.0.1:${port}`, bad);
+          console.log(`${name}, ${kind}: ${ratio.toFixed(4)} of the clip's bytes sent`);
+          assert.ok(ratio <= AT_MOST + (kind === "slow" ? 0 : REPEATED), `${ratio}`);
+        } finally {
+          bad.close();
+        }
+      });
+    }
   }
-}
+});
+
+describe("over a link that is cut by RST, through", () => {
+  let vault, owner, port, behind;
+
+  before(async () => {
+    [port, behind] = [await freePort(), await freePort()];
+    vault = await Vault.start(`https://localhost:${port}`, "--behind-proxy", "127.0.0.1/32", "--keyring-beside-data");
+    owner = await vault.owner("driver@example.org");
+  });
+  after(() => vault?.stop());
+
+  for (const [name, client] of Object.entries(CLIENTS)) {
+    for (const kind of PROXIES) {
+      test(`${kind}, ${name}`, async () => {
+        const proxy = await outside("proxy.py", kind, behind, vault.port, join(vault.dir, kind));
+        const bad = await link(port, behind, LINKS["cut by RST"]);
+        try {
+          const ratio = await send(client, vault, owner, `https://localhost:${port}`, bad);
+          console.log(`${name}, through ${kind}: ${ratio.toFixed(4)} of the clip's bytes sent, TLS and all`);
+          assert.ok(ratio <= AT_MOST_OF_TLS + REPEATED, `${ratio}`);
+        } finally {
+          bad.close();
+          proxy.child.kill("SIGTERM");
+          await once(proxy.child, "exit");
+        }
+      });
+    }
+  }
+});

@@ -32,7 +32,7 @@ export async function program(variable, otherwise) {
 
 export class Vault {
   /** On its own address, or behind the public one that is given. */
-  static async start(publicUrl) {
+  static async start(publicUrl, ...more) {
     const vault = new Vault();
     vault.bin = await program("DASHVAULT_BIN", new URL("../../bin/dashvault", import.meta.url).pathname);
     vault.dir = await mkdtemp(join(tmpdir(), "dashvault-browser-"));
@@ -41,7 +41,7 @@ export class Vault {
     vault.url = `http://127.0.0.1:${port}`;
     vault.port = port;
     const log = await open(join(vault.dir, "serve.log"), "w");
-    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", publicUrl ?? vault.url, "--watch-interval-secs", "1"], {
+    vault.child = spawn(vault.bin, ["serve", "--data", vault.data, "--listen", `127.0.0.1:${port}`, "--admin-listen", `127.0.0.1:${admin}`, "--public-url", publicUrl ?? vault.url, "--watch-interval-secs", "1", ...more], {
       cwd: vault.dir,
       stdio: ["ignore", log.fd, log.fd],
     });

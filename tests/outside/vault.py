@@ -18,6 +18,8 @@ CLIP = TOP / "tests" / "fixtures" / "clips" / "carnd_solidWhiteRight_960x540.mp4
 CLIP_FRAMES = 221
 # The machine's proxy, if it has one, is not for loopback.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Where Debian puts servers and the tools of the network is not in everybody's PATH.
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 # Transcoding ten seconds of video on two busy cores.
 READY_SECONDS = 300
 
@@ -30,10 +32,20 @@ def free_port():
 
 def own_mounts():
     """Begins the program again with mounts of its own, gone with its process; without root, as the root of a user namespace."""
-    if os.environ.get("DASHVAULT_OWN_MOUNTS") == "1":
+    begin_apart("DASHVAULT_OWN_MOUNTS", "-m")
+
+
+def own_network():
+    """The same with a network of its own, in which there is nothing but loopback."""
+    begin_apart("DASHVAULT_OWN_NETWORK", "-n")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, env=dict(os.environ, PATH=PATH))
+
+
+def begin_apart(variable, flag):
+    if os.environ.get(variable) == "1":
         return
-    os.environ["DASHVAULT_OWN_MOUNTS"] = "1"
-    unshare = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
+    os.environ[variable] = "1"
+    unshare = ["unshare", flag if os.geteuid() == 0 else "-r" + flag[1:]]
     # In a chroot the root is no mount whose propagation could be changed; there, mounts are as private as whoever made it.
     if subprocess.run([*unshare, "true"], capture_output=True).returncode:
         unshare += ["--propagation", "unchanged"]
