@@ -1,4 +1,8 @@
 //! TLS of the service's own, by rustls, from a certificate and a key in files.
+//!
+//! It offers HTTP/1.1 and nothing else. actix-web sets no bound on the streams of an HTTP/2 connection, so that one connection
+//! could hold any number of requests, answers nobody reads included, past every limit that counts connections. Whoever wants
+//! HTTP/2 puts a proxy in front.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -159,6 +159,8 @@ async fn tls_of_its_own_serves_secure_cookies() {
         .expect("a client");
     let page = client.get(&url).send().await.expect("an answer over TLS");
     assert_eq!(page.status(), 200);
+    // Offered HTTP/2 too: its streams would have no bound.
+    assert_eq!(page.version(), reqwest::Version::HTTP_11);
     assert!(header(&page, "strict-transport-security").contains("max-age"));
     let data = vault.data().to_str().expect("UTF-8").to_owned();
     let owner = vault.owner("tls@example.org");
