@@ -122,9 +122,10 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
                 url.clone()
             }
             None => {
-                let begun = self.begin().await?;
+                let (begun, held) = self.begin().await?;
                 self.beginnings += 1;
                 self.memory.keep(&begun)?;
+                self.gain(held);
                 url.insert(begun).clone()
             }
         };
@@ -165,8 +166,8 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
         Ok(())
     }
 
-    /// Begins an upload; its URL.
-    async fn begin(&self) -> Result<String, Setback> {
+    /// Begins an upload; its URL, and what the vault has of it: it may know the clip from a beginning whose answer was lost.
+    async fn begin(&self) -> Result<(String, u64), Setback> {
         let length = self.source.bytes().to_string();
         let metadata = self.metadata();
         let headers = [("Upload-Length", &*length), ("Upload-Metadata", &*metadata)];
@@ -177,7 +178,8 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
         let url = answer
             .location()
             .and_then(|location| self.client.connection().resolve(location));
-        url.ok_or_else(|| {
+        let held = answer.offset().filter(|offset| *offset <= self.source.bytes());
+        url.map(|url| (url, held.unwrap_or(0))).ok_or_else(|| {
             Setback::Final(ClientError::Protocol {
                 reason: "no location of the upload".to_owned(),
             })
