@@ -4,6 +4,7 @@
 //! one transaction. Each table has a file of its own.
 
 mod attestations;
+mod begun;
 mod brakes;
 mod bucket_settings;
 mod clip_keys;
@@ -35,6 +36,7 @@ mod standing;
 mod system_records;
 mod tenants;
 mod upload_keys;
+mod upload_parts;
 mod uploads;
 mod walks;
 mod watchers;
@@ -70,6 +72,6 @@ pub use recoveries::Recovering;
 pub use standing::Standing;
 pub use system_records::SystemRecordRow;
 pub use upload_keys::UploadKeyRow;
-pub use uploads::{NewUpload, OpenUploads, UploadRow, UploadStep};
+pub use uploads::{Begun, NewUpload, OpenUploads, UploadRow, UploadStep, UploadTraits};
 pub use walks::{FindingRow, MOST_FINDINGS, NewFinding, WalkRow};
 pub use watchers::WatcherRow;

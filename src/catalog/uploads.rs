@@ -7,10 +7,10 @@ use sqlx::any::AnyRow;
 
 use super::row::{Row, cursor};
 use super::{Catalog, CatalogError, Tx};
-use crate::model::{ClipId, DeviceId, OwnerId, TenantId, UnixMs, UploadState};
+use crate::model::{ClipId, Concat, DeviceId, OwnerId, TenantId, UnixMs, UploadState};
 
-const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, epoch, received, length, sealed_metadata, expires_at, \
-     created_at, updated_at";
+pub(super) const COLUMNS: &str = "id, tenant_id, owner_id, device_id, state, epoch, received, length, sealed_metadata, expires_at, \
+     created_at, updated_at, is_event, concat";
 
 /// An upload that begins.
 #[derive(Debug, Clone)]
@@ -31,6 +31,39 @@ pub struct NewUpload {
     pub expires_at: UnixMs,
     /// When it was begun.
     pub created_at: UnixMs,
+    /// What kind of upload it is.
+    pub traits: UploadTraits,
+}
+
+/// What is kept of an upload's kind.
+#[derive(Debug, Clone)]
+pub struct UploadTraits {
+    /// Waits for its rest as long as events do.
+    pub is_event: bool,
+    /// What its bytes become.
+    pub concat: Concat,
+    /// What a repeated creation finds it by.
+    pub begun: Option<Begun>,
+}
+
+impl Default for UploadTraits {
+    /// A routine clip that nothing is known of beforehand.
+    fn default() -> Self {
+        Self {
+            is_event: false,
+            concat: Concat::Whole,
+            begun: None,
+        }
+    }
+}
+
+/// What a repeated creation finds its upload by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// An HMAC; no two uploads have the same one.
+    pub index: [u8; 32],
+    /// Made of a name and not of the clip's bytes: it is kept as long as the clip.
+    pub by_name: bool,
 }
 
 /// A row of the table.
@@ -60,6 +93,10 @@ pub struct UploadRow {
     pub created_at: UnixMs,
     /// When its offset or state last changed.
     pub updated_at: UnixMs,
+    /// Whether it waits for its rest as long as events do; false again once finished or over.
+    pub is_event: bool,
+    /// What its bytes become.
+    pub concat: Concat,
 }
 
 /// A step of an upload's offset.
@@ -118,7 +155,8 @@ impl Catalog {
     /// Open uploads that have all their bytes, at most `limit`, by their ids, from the first behind `after`.
     pub async fn full_uploads(&self, after: Option<ClipId>, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
         let rows = sqlx::query(
-            "SELECT id FROM uploads WHERE state = 'open' AND received = length AND id > $1 ORDER BY id LIMIT $2",
+            "SELECT id FROM uploads WHERE state = 'open' AND received = length AND concat <> 'partial' AND id > $1 \
+             ORDER BY id LIMIT $2",
         )
         .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
         .bind(i64::from(limit))
@@ -152,11 +190,14 @@ impl Catalog {
 }
 
 impl Tx {
-    /// Adds an open upload at offset 0.
-    pub async fn insert_upload(&mut self, upload: &NewUpload) -> Result<(), CatalogError> {
-        sqlx::query(
+    /// Adds an open upload at offset 0. False when there is one that a repeated creation finds already: then none was added.
+    pub async fn insert_upload(&mut self, upload: &NewUpload) -> Result<bool, CatalogError> {
+        let (traits, begun) = (&upload.traits, upload.traits.begun.as_ref());
+        let done = sqlx::query(
             "INSERT INTO uploads (id, tenant_id, owner_id, device_id, state, epoch, received, length, sealed_metadata, \
-             expires_at, created_at, updated_at) VALUES ($1, $2, $3, $4, 'open', 0, 0, $5, $6, $7, $8, $8)",
+             expires_at, created_at, updated_at, is_event, concat, begun_index, begun_by_name) \
+             VALUES ($1, $2, $3, $4, 'open', 0, 0, $5, $6, $7, $8, $8, $9, $10, $11, $12) \
+             ON CONFLICT (begun_index) DO NOTHING",
         )
         .bind(upload.id.as_bytes().to_vec())
         .bind(upload.tenant.as_bytes().to_vec())
@@ -166,9 +207,13 @@ impl Tx {
         .bind(upload.sealed_metadata.clone())
         .bind(upload.expires_at)
         .bind(upload.created_at)
+        .bind(i64::from(traits.is_event))
+        .bind(traits.concat.as_str())
+        .bind(begun.map(|begun| begun.index.to_vec()))
+        .bind(i64::from(begun.is_some_and(|begun| begun.by_name)))
         .execute(self.connection())
         .await?;
-        Ok(())
+        Ok(done.rows_affected() == 1)
     }
 
     /// Fences every older writer of an open upload by raising its epoch, and puts its end off. None when it is not open.
@@ -237,11 +282,11 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Completes an open upload that has all its bytes; false when it has not, or was completed before.
+    /// Completes an open upload that has all its bytes; none when it has not, was completed before, or is a part.
     pub async fn complete_upload(&mut self, id: ClipId, now: UnixMs) -> Result<Option<UploadRow>, CatalogError> {
         let text = format!(
             "UPDATE uploads SET state = 'complete', updated_at = $1 WHERE id = $2 AND state = 'open' \
-             AND received = length RETURNING {COLUMNS}"
+             AND received = length AND concat <> 'partial' RETURNING {COLUMNS}"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(now)
@@ -252,16 +297,18 @@ impl Tx {
     }
 
     /// Marks a complete upload as finished, its original sealed and read back, and clears what would tell the clip's
-    /// exact length and name. False when it is not complete.
+    /// exact length and name. The partial uploads that it was made of are over then. False when it is not complete.
     pub async fn finish_upload(&mut self, id: ClipId, now: UnixMs) -> Result<bool, CatalogError> {
         let done = sqlx::query(
-            "UPDATE uploads SET state = 'finished', received = 0, length = NULL, sealed_metadata = NULL, updated_at = $1 \
+            "UPDATE uploads SET state = 'finished', received = 0, length = NULL, sealed_metadata = NULL, is_event = 0, \
+             begun_index = CASE WHEN begun_by_name = 1 THEN begun_index ELSE NULL END, updated_at = $1 \
              WHERE id = $2 AND state = 'complete'",
         )
         .bind(now)
         .bind(id.as_bytes().to_vec())
         .execute(self.connection())
         .await?;
+        self.bury_parts(id, now).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -294,7 +341,7 @@ impl Tx {
         let words: Vec<_> = from.iter().map(|state| state.as_str()).collect();
         let done = sqlx::query(
             "UPDATE uploads SET state = $1, epoch = epoch + 1, received = 0, length = NULL, sealed_metadata = NULL, \
-             updated_at = $2 WHERE id = $3 AND $4 LIKE '%,' || state || ',%' AND expires_at <= $5",
+             is_event = 0, begun_index = NULL, updated_at = $2 WHERE id = $3 AND $4 LIKE '%,' || state || ',%' AND expires_at <= $5",
         )
         .bind(to.as_str())
         .bind(now)
@@ -303,11 +350,13 @@ impl Tx {
         .bind(expired_by.unwrap_or(UnixMs::MAX))
         .execute(self.connection())
         .await?;
+        self.bury_parts(id, now).await?;
         Ok(done.rows_affected() == 1)
     }
 
     /// Removes tombstones older than `before` whose pieces are gone; how many.
     pub async fn remove_tombstones(&mut self, before: UnixMs) -> Result<u64, CatalogError> {
+        self.forget_parts(before).await?;
         let done = sqlx::query(
             "DELETE FROM uploads WHERE state IN ('ended', 'expired') AND updated_at < $1 \
              AND NOT EXISTS (SELECT 1 FROM pieces WHERE pieces.upload_id = uploads.id) \
@@ -321,11 +370,11 @@ impl Tx {
 }
 
 /// Lengths and offsets are at most 64 GiB, epochs count requests: neither comes near 2^63.
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn upload_row(row: &AnyRow) -> Result<UploadRow, CatalogError> {
+pub(super) fn upload_row(row: &AnyRow) -> Result<UploadRow, CatalogError> {
     let row = Row::new("uploads", row);
     let length = match row.maybe_int("length")? {
         Some(_) => Some(row.size("length")?),
@@ -344,5 +393,7 @@ fn upload_row(row: &AnyRow) -> Result<UploadRow, CatalogError> {
         expires_at: row.int("expires_at")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,
+        is_event: row.flag("is_event")?,
+        concat: row.state("concat")?,
     })
 }

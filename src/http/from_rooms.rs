@@ -102,6 +102,9 @@ impl From<IngestError> for Problem {
                 .with("field", *key)
                 .detail(format!("{key}: {reason}")),
             IngestError::Empty => Self::empty_upload().with("field", "Upload-Length"),
+            IngestError::InvalidParts { reason } => Self::bad_header().with("field", "Upload-Concat").detail(*reason),
+            IngestError::PartMissing => Self::part_missing(),
+            IngestError::PartTaken => Self::part_taken(),
             IngestError::Busy { retry_after_secs } => Self::busy().retry_after(*retry_after_secs),
             IngestError::Withheld { retry_after_secs, .. } => {
                 let retry_after_secs = *retry_after_secs;

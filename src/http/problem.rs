@@ -81,6 +81,8 @@ kinds! {
     wrong_offset = 409, "mismatching-upload-offset", "The upload stands at another offset";
     fenced = 409, "upload-taken-over", "A newer request goes on with this upload";
     upload_complete = 409, "upload-complete", "The upload is complete: its clip can be deleted";
+    part_missing = 409, "partial-upload-unfinished", "A partial upload has not all its bytes yet";
+    part_taken = 409, "partial-upload-taken", "A partial upload is part of another upload";
     wrong_state = 409, "wrong-state", "The clip's present state does not allow that";
     held = 409, "held", "The clip is held back from deletion";
     limit_reached = 409, "limit-reached", "There are as many as there may be";

@@ -14,7 +14,7 @@ use super::writer::{Arrived, CHUNKS, Writer};
 use super::{Checksum, Ingest, IngestError, UploadStatus};
 use crate::access::Principal;
 use crate::catalog::UploadRow;
-use crate::model::{ClipId, UploadState};
+use crate::model::{ClipId, Concat, UploadState};
 
 /// How long an append waits for an older writer on this node to make durable what it has.
 const APPEND_WAIT: Duration = Duration::from_secs(5);
@@ -77,6 +77,9 @@ impl Ingest {
     ) -> Result<UploadStatus, IngestError> {
         let (offset, told) = (body.offset, body.told_length());
         let row = self.upload_of(who, id).await?;
+        if row.concat == Concat::Final {
+            return Err(IngestError::Forbidden);
+        }
         if row.state != UploadState::Open {
             return self.append_to_complete(&row, &body).await;
         }
@@ -90,7 +93,7 @@ impl Ingest {
         // Its own older request may still hold a turn, and gives it back at once.
         self.inner.live.take_over(id, APPEND_WAIT).await;
         let _turn = self.inner.turn(who)?;
-        let Some(row) = self.fence(id).await? else {
+        let Some(row) = self.fence(&row).await? else {
             // Completed or ended by the request that was just taken over.
             let row = self.upload_of(who, id).await?;
             return self.append_to_complete(&row, &body).await;
@@ -113,6 +116,7 @@ impl Ingest {
             id,
             owner: row.owner,
             epoch: row.epoch,
+            is_event: row.is_event,
             limit: length.unwrap_or(self.inner.config.max_upload_bytes),
             length,
             offset,
@@ -138,7 +142,10 @@ impl Ingest {
             id,
             offset,
             length,
-            expires_at: (!is_complete).then(|| self.inner.expiry()),
+            // A part that is all there waits for the others.
+            expires_at: (!is_complete || row.concat == Concat::Partial).then(|| self.inner.expiry(row.is_event)),
+            concat: row.concat,
+            sha256: None,
         })
     }
 
@@ -187,15 +194,15 @@ impl Ingest {
             return self.status_of(&row).await;
         }
         self.inner.live.take_over(id, OFFSET_WAIT).await;
-        match self.fence(id).await? {
+        match self.fence(&row).await? {
             Some(row) => self.status_of(&row).await,
             None => self.status_of(&self.upload_of(who, id).await?).await,
         }
     }
 
     /// Fences every older writer; the row after it, none when the upload is not open.
-    async fn fence(&self, id: ClipId) -> Result<Option<UploadRow>, IngestError> {
-        let expires_at = self.inner.expiry();
+    async fn fence(&self, row: &UploadRow) -> Result<Option<UploadRow>, IngestError> {
+        let (id, expires_at) = (row.id, self.inner.expiry(row.is_event));
         match self.inner.committer.commit(Order::Fence { id, expires_at }).await? {
             Committed::Fenced(row) => Ok(row.map(|row| *row)),
             Committed::Advanced | Committed::Overtaken => Ok(None),

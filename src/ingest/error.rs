@@ -64,6 +64,18 @@ pub enum IngestError {
     /// 400: an upload of no bytes is no clip.
     #[error("an empty upload")]
     Empty,
+    /// 400: what is to be joined is no list of partial uploads.
+    #[error("not partial uploads: {reason}")]
+    InvalidParts {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// 409: a partial upload has not all its bytes yet.
+    #[error("a partial upload is not complete")]
+    PartMissing,
+    /// 409: a partial upload became part of another upload.
+    #[error("a partial upload is part of another upload")]
+    PartTaken,
     /// 503: too much is being received; come back.
     #[error("too many uploads at once")]
     Busy {

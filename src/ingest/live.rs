@@ -95,6 +95,13 @@ impl Live {
         }
     }
 
+    /// Whether a writer of this process is at an upload.
+    pub fn is_busy(&self, id: ClipId) -> bool {
+        let uploads = self.lock();
+        let sign = uploads.get(&id).and_then(|upload| upload.writer.as_ref());
+        sign.is_some_and(|sign| !sign.done.is_cancelled())
+    }
+
     /// Stops every writer and waits until each is done.
     pub async fn stop_all(&self) {
         let signs: Vec<_> = self

@@ -11,7 +11,7 @@ use crate::vault::UploadMetadata;
 
 /// Of the whole header, as HTTP heads are bounded too.
 const MAX_BYTES: usize = 4096;
-/// Of a camera's name and a clip's kind: words, not texts.
+/// Of a camera's name, a clip's kind, name and rendition: words, not texts.
 const MAX_WORD_BYTES: usize = 64;
 /// 9999-12-31T23:59:59.999Z: what RFC 3339 can write.
 const MAX_TIME: UnixMs = 253_402_300_799_999;
@@ -48,7 +48,7 @@ fn invalid(key: &'static str, reason: &'static str) -> IngestError {
 }
 
 fn known(key: &str) -> Option<&'static str> {
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 10] = [
         "filename",
         "filetype",
         "sha256",
@@ -57,6 +57,8 @@ fn known(key: &str) -> Option<&'static str> {
         "kind",
         "lat",
         "lon",
+        "clip",
+        "rendition",
     ];
     KEYS.into_iter().find(|known| *known == key)
 }
@@ -67,6 +69,8 @@ fn take(metadata: &mut UploadMetadata, key: &'static str, value: String) -> Resu
         "filetype" => metadata.filetype.replace(printable(&value)).is_none(),
         "camera" => metadata.camera.replace(word(key, &value)?).is_none(),
         "kind" => metadata.kind.replace(word(key, &value)?).is_none(),
+        "clip" => metadata.clip.replace(word(key, &value)?).is_none(),
+        "rendition" => metadata.rendition.replace(word(key, &value)?).is_none(),
         "sha256" => metadata.sha256.replace(sha256(&value)?).is_none(),
         "recorded_at" => metadata.recorded_at.replace(time(&value)?).is_none(),
         "lat" => metadata.lat.replace(degrees(key, &value, 90.0)?).is_none(),

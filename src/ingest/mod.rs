@@ -6,9 +6,11 @@
 //! upload wins: it raises the row's epoch, and a writer of an older epoch moves nothing any more.
 
 mod append;
+mod begun;
 mod budget;
 mod checksum;
 mod committer;
+mod concat;
 mod create;
 mod ending;
 mod error;
@@ -40,6 +42,7 @@ use crate::vault::Vault;
 pub use append::{Body, UploadEnd};
 use budget::Budget;
 use committer::Committer;
+use create::Creation;
 use live::Live;
 use turns::{Turn, Turns, sender};
 
@@ -57,6 +60,8 @@ pub struct Config {
     pub buffer_bytes: usize,
     /// An upload to which nothing came for so long is ended.
     pub expires_after: Duration,
+    /// The same of an event, which its vehicle may bring long after the accident.
+    pub event_expires_after: Duration,
     /// A body that brings no byte for so long ends as if it were cut.
     pub body_idle: Duration,
     /// Requests that bring bytes at the same time in this process; more are asked to come back.
@@ -99,6 +104,7 @@ impl Default for Config {
             piece_time: Duration::from_millis(500),
             buffer_bytes: 64 << 20,
             expires_after: Duration::from_secs(7 * 24 * 3600),
+            event_expires_after: Duration::from_secs(31 * 24 * 3600),
             body_idle: Duration::from_secs(30),
             max_writers: 2048,
             // A client of ours sends one file at a time.
@@ -138,7 +144,9 @@ impl Ingest {
         self.inner.config.max_upload_bytes
     }
 
-    /// Begins an upload of `length` bytes, or of as many as its sender says later; `metadata` is the header `Upload-Metadata` as it came.
+    /// Begins an upload of `length` bytes, or of as many as its sender says later; `metadata` is the header `Upload-Metadata`
+    /// as it came. Repeated by the same vehicle for the same clip, because the answer was lost, it tells where the upload
+    /// stands that was begun before, or that all of the clip is there.
     ///
     /// # Errors
     /// [`IngestError::Empty`], [`IngestError::TooLarge`], [`IngestError::InvalidMetadata`], [`IngestError::Forbidden`] to
@@ -149,7 +157,52 @@ impl Ingest {
         length: Option<u64>,
         metadata: Option<&str>,
     ) -> Result<UploadStatus, IngestError> {
-        self.create_upload(who, length, metadata).await
+        self.create_upload(who, Creation::Resumable, length, metadata).await
+    }
+
+    /// Begins an upload that comes in one request, whole or not at all: always a new one.
+    ///
+    /// # Errors
+    /// As [`Ingest::create`].
+    pub async fn create_plain(
+        &self,
+        who: &Principal,
+        length: Option<u64>,
+        metadata: Option<&str>,
+    ) -> Result<UploadStatus, IngestError> {
+        self.create_upload(who, Creation::Plain, length, metadata).await
+    }
+
+    /// Begins a partial upload: bytes that become part of a clip when they are joined with others, and expire otherwise.
+    ///
+    /// # Errors
+    /// As [`Ingest::create`].
+    pub async fn create_partial(&self, who: &Principal, length: Option<u64>) -> Result<UploadStatus, IngestError> {
+        self.create_upload(who, Creation::Partial, length, None).await
+    }
+
+    /// Makes one upload of partial ones, in this order. It is complete at once: no byte is copied, and what the parts hold
+    /// is sealed into the clip from where it lies. Repeated, it tells of the upload that was made.
+    ///
+    /// # Errors
+    /// [`IngestError::InvalidParts`], [`IngestError::PartMissing`] while a part has not all its bytes,
+    /// [`IngestError::PartTaken`] when a part belongs to another upload already.
+    pub async fn join(
+        &self,
+        who: &Principal,
+        parts: &[ClipId],
+        metadata: Option<&str>,
+    ) -> Result<UploadStatus, IngestError> {
+        self.join_parts(who, parts, metadata).await
+    }
+
+    /// The partial uploads that an upload was made of, in their order.
+    ///
+    /// # Errors
+    /// [`IngestError::NotFound`].
+    pub async fn parts(&self, who: &Principal, id: ClipId) -> Result<Vec<ClipId>, IngestError> {
+        self.upload_of(who, id).await?;
+        Ok(self.inner.catalog.parts_of(id).await?)
     }
 
     /// Where an upload stands (HEAD). An older request on it ends, and what it has under way is made durable first; an
@@ -254,6 +307,7 @@ impl Ingest {
     }
 
     async fn status_of(&self, row: &UploadRow) -> Result<UploadStatus, IngestError> {
+        let mut sha256 = None;
         let (offset, length) = match row.state {
             UploadState::Open | UploadState::Complete => (row.received, row.length),
             UploadState::Ended | UploadState::Expired => return Err(IngestError::Gone),
@@ -265,8 +319,9 @@ impl Ingest {
                     .clip(row.owner, row.id)
                     .await?
                     .ok_or(IngestError::Gone)?;
-                let bytes = self.details(row, clip.sealed_details).await?.bytes;
-                (bytes, Some(bytes))
+                let details = self.details(row, clip.sealed_details).await?;
+                sha256 = details.sha256();
+                (details.bytes, Some(details.bytes))
             }
         };
         Ok(UploadStatus {
@@ -274,14 +329,20 @@ impl Ingest {
             offset,
             length,
             expires_at: (row.state == UploadState::Open).then_some(row.expires_at),
+            concat: row.concat,
+            sha256,
         })
     }
 }
 
 impl Inner {
     /// When an upload ends if nothing more comes.
-    fn expiry(&self) -> UnixMs {
-        let after = i64::try_from(self.config.expires_after.as_millis()).unwrap_or(i64::MAX);
+    fn expiry(&self, is_event: bool) -> UnixMs {
+        let after = match is_event {
+            true => self.config.event_expires_after,
+            false => self.config.expires_after,
+        };
+        let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
         self.clock.now_ms().saturating_add(after)
     }
 
@@ -307,11 +368,15 @@ impl Inner {
     }
 
     /// New uploads are turned away first, so that those which began can end.
-    async fn room_for_one_more(&self, owner: OwnerId, device: Option<DeviceId>) -> Result<(), IngestError> {
+    fn may_begin(&self) -> Result<(), IngestError> {
         let spare = self.config.max_writers / 8;
         if self.is_closing() || self.turns.left() <= spare {
             return Err(BUSY);
         }
+        Ok(())
+    }
+
+    async fn room_for_one_more(&self, owner: OwnerId, device: Option<DeviceId>) -> Result<(), IngestError> {
         let open = self.catalog.open_uploads(owner, device).await?;
         if open.of_device >= self.config.max_open_each || open.of_owner >= self.config.max_open_of_owner {
             return Err(BUSY);

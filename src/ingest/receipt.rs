@@ -1,11 +1,10 @@
 //! Receipts: the vault's signed word that it holds exactly the bytes that a vehicle may now delete.
 
 use dashvault_keys::receipt::Receipt;
-use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::{Ingest, IngestError, ReceiptState};
 use crate::access::Principal;
-use crate::model::{ClipId, ClipState, UploadState};
+use crate::model::{ClipId, ClipState, Concat, UploadState};
 use crate::vault::ClipDetails;
 
 /// The original is there, but it is not what the vehicle said it would send.
@@ -16,6 +15,10 @@ impl Ingest {
         let upload = self.upload_of(who, id).await?;
         if matches!(upload.state, UploadState::Ended | UploadState::Expired) {
             return Err(IngestError::Gone);
+        }
+        if upload.concat == Concat::Partial {
+            // A part is no clip.
+            return Err(IngestError::NotFound);
         }
         let clip = self
             .inner
@@ -37,10 +40,8 @@ impl Ingest {
             return Ok(ReceiptState::Refused(code));
         }
         let details = self.details(&upload, clip.sealed_details).await?;
-        let sha256 = HEXLOWER_PERMISSIVE
-            .decode(details.sha256.as_bytes())
-            .ok()
-            .and_then(|sum| sum.try_into().ok())
+        let sha256 = details
+            .sha256()
             .ok_or_else(|| IngestError::Broken("a clip's details hold no SHA-256".into()))?;
         let receipt = Receipt {
             clip: *id.as_bytes(),

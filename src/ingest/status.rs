@@ -1,6 +1,6 @@
 //! What is told of an upload.
 
-use crate::model::{ClipId, UnixMs};
+use crate::model::{ClipId, Concat, UnixMs};
 
 /// Where an upload stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct UploadStatus {
     pub length: Option<u64>,
     /// When it ends if nothing comes (`Upload-Expires`); none once it is complete.
     pub expires_at: Option<UnixMs>,
+    /// What its bytes become.
+    pub concat: Concat,
+    /// The clip's SHA-256, once its original is sealed and read back.
+    pub sha256: Option<[u8; 32]>,
 }
 
 impl UploadStatus {

@@ -41,6 +41,7 @@ pub(super) struct Writer {
     pub inner: Arc<Inner>,
     pub id: ClipId,
     pub owner: OwnerId,
+    pub is_event: bool,
     pub epoch: u64,
     /// Bytes there will be, where that is known.
     pub length: Option<u64>,
@@ -195,7 +196,7 @@ impl Writer {
             epoch: self.epoch,
             from,
             to,
-            expires_at: self.inner.expiry(),
+            expires_at: self.inner.expiry(self.is_event),
         }
     }
 

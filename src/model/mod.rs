@@ -16,7 +16,7 @@ pub use id::{
 pub use place::{Place, PlaceError, cut_to_page};
 pub use range::{ByteRange, RangeError};
 pub use state::{
-    Bucket, ClipState, CredentialKind, DecoyKind, DeviceState, EventKind, Grade, JobKind, JobState, LinkMediaState,
-    MediaKind, ObjectKind, Severity, UnknownState, UploadState, Verdict, WalkStage,
+    Bucket, ClipState, Concat, CredentialKind, DecoyKind, DeviceState, EventKind, Grade, JobKind, JobState,
+    LinkMediaState, MediaKind, ObjectKind, Severity, UnknownState, UploadState, Verdict, WalkStage,
 };
 pub use trouble::Trouble;

@@ -125,6 +125,16 @@ states! {
         Expired = "expired",
     }
 
+    /// What an upload's bytes become.
+    Concat {
+        /// A clip.
+        Whole = "whole",
+        /// A part of a clip, when it is joined with others.
+        Partial = "partial",
+        /// A clip, made of partial uploads.
+        Final = "final",
+    }
+
     /// What a job does.
     JobKind {
         /// Seal pieces into an original, then make renditions.

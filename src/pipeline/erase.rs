@@ -88,7 +88,9 @@ impl Inner {
         // What is the clip's own has to go before its rows do, and nothing else is waited for. A store that is down leaves it
         // to the next attempt or the next sweep; the intents stay until then.
         let now = self.clock.now_ms();
-        for holder in std::iter::once(clip.as_bytes()).chain(jobs.iter().map(|job| job.id.as_bytes())) {
+        let parts = self.catalog.parts_of(clip).await?;
+        let uploads = std::iter::once(&clip).chain(&parts).map(ClipId::as_bytes);
+        for holder in uploads.chain(jobs.iter().map(|job| job.id.as_bytes())) {
             self.vault.sweep_intents_of(holder, now).await?;
         }
         Ok(())

@@ -14,6 +14,7 @@ impl Inner {
         let owner = held.row.owner;
         while self.queue_erasures(held, owner).await? {}
         self.wait_for_clips(owner).await?;
+        self.erase_parts(held, owner).await?;
         self.remove_what_remains(held, owner).await?;
         // Its own transaction: the keys and the owner's state go together, and then out of the log. The job ends after
         // that, so that whatever is cut off in between is done again.
@@ -57,6 +58,25 @@ impl Inner {
         match self.catalog.clips_stamp(owner).await?.count {
             0 => Ok(()),
             _ => Err(JobError::Waits),
+        }
+    }
+
+    /// Partial uploads that became no clip.
+    async fn erase_parts(&self, held: &Held, owner: OwnerId) -> Result<(), JobError> {
+        loop {
+            let parts = self.catalog.parts_alone_of(owner, BATCH).await?;
+            if parts.is_empty() {
+                return Ok(());
+            }
+            let now = self.clock.now_ms();
+            for part in parts {
+                let mut tx = self.begin_step(held).await?;
+                tx.erase_upload(part, now).await?;
+                tx.end_intents(part.as_bytes(), now - 1).await?;
+                tx.commit().await?;
+                self.release_pieces(held, part).await?;
+                self.vault.sweep_intents_of(part.as_bytes(), now).await?;
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use super::finish::manifest_of;
 use super::lease::Held;
 use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow, UploadRow};
-use crate::model::{ClipId, ClipState, EventKind, ObjectKind};
+use crate::model::{ClipId, ClipState, Concat, EventKind, ObjectKind};
 use crate::vault::{
     ClipDetails, ClipKeys, ClipSummary, Manifest, ObjectWriter, OwnerKeys, PieceRef, SealedObject, UploadKey,
     UploadMetadata,
@@ -73,14 +73,51 @@ impl Inner {
         let length = upload
             .length
             .ok_or_else(|| JobError::internal("a complete upload has no length"))?;
+        let mut sealed = 0;
+        for source in self.sources_of(upload).await? {
+            let row = match source == upload.id {
+                true => None,
+                false => self.catalog.upload(source).await?,
+            };
+            let part = row.as_ref().map_or(Some(length), |row| row.length);
+            let part = part.ok_or_else(|| JobError::internal("a partial upload is over"))?;
+            self.seal_run(held, upload, source, part, (sealed, length), writer)
+                .await?;
+            sealed += part;
+        }
+        if sealed == length {
+            Ok(())
+        } else {
+            Err(JobError::internal("the parts are not as long as the upload"))
+        }
+    }
+
+    /// The uploads whose pieces make up a clip: the upload itself, or the partial ones that it was made of.
+    async fn sources_of(&self, upload: &UploadRow) -> Result<Vec<ClipId>, JobError> {
+        match upload.concat {
+            Concat::Final => Ok(self.catalog.parts_of(upload.id).await?),
+            Concat::Whole | Concat::Partial => Ok(vec![upload.id]),
+        }
+    }
+
+    /// Seals the pieces of one upload, which are `length` bytes, behind `done.0` of `done.1` bytes of the clip.
+    async fn seal_run(
+        &self,
+        held: &Held,
+        upload: &UploadRow,
+        source: ClipId,
+        length: u64,
+        done: (u64, u64),
+        writer: &mut ObjectWriter,
+    ) -> Result<(), JobError> {
         let mut upload_keys = HashMap::<_, UploadKey>::new();
-        for row in self.catalog.upload_keys_of(upload.id).await? {
-            let key = self.vault.open_upload_key(upload.id, row.id, &row.sealed).await?;
+        for row in self.catalog.upload_keys_of(source).await? {
+            let key = self.vault.open_upload_key(source, row.id, &row.sealed).await?;
             upload_keys.insert(row.id, key);
         }
         let (mut offset, mut last) = (0, None);
         while offset < length {
-            let pieces = self.catalog.pieces_of(upload.id, last, PIECES_A_READ).await?;
+            let pieces = self.catalog.pieces_of(source, last, PIECES_A_READ).await?;
             if pieces.is_empty() {
                 return Err(JobError::internal("pieces are missing"));
             }
@@ -100,7 +137,8 @@ impl Inner {
                 writer.write(&plain).await?;
                 last = Some(row.start);
                 offset += row.length;
-                held.set_progress(u32::try_from(SEALING_PER_MILLE * offset / length).unwrap_or(0));
+                let per_mille = SEALING_PER_MILLE * (done.0 + offset) / done.1;
+                held.set_progress(u32::try_from(per_mille).unwrap_or(0));
             }
         }
         if offset == length {
@@ -112,6 +150,13 @@ impl Inner {
 
     /// Gives the pieces of an upload that nobody needs any more to the sweep of intents, and removes what it can at once.
     pub(super) async fn release_pieces(&self, held: &Held, upload: ClipId) -> Result<(), JobError> {
+        for part in self.catalog.parts_of(upload).await? {
+            self.release_pieces_of(held, part).await?;
+        }
+        self.release_pieces_of(held, upload).await
+    }
+
+    async fn release_pieces_of(&self, held: &Held, upload: ClipId) -> Result<(), JobError> {
         let now = self.clock.now_ms();
         loop {
             let mut tx = self.begin_held(held).await?;

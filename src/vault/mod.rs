@@ -23,6 +23,7 @@ pub mod records;
 mod recover;
 mod replay;
 pub mod rotation;
+mod sameness;
 mod sweep;
 mod system;
 mod uploads;
@@ -63,6 +64,7 @@ pub use records::{
 };
 pub use recover::{Finding, Recovered, Stage, Told};
 pub use replay::Replayed;
+pub use sameness::BegunIndexes;
 pub use uploads::{PieceRef, UploadKey};
 pub use vehicles::KekChange;
 pub use verify::{Flaw, Unfit};

@@ -3,6 +3,7 @@
 //! Times are milliseconds since 1970. None of these prints what it holds: their `Debug` shows the name alone, so that a log
 //! line or a failed assertion never tells a person's secrets.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,10 @@ pub struct UploadMetadata {
     pub lat: Option<f64>,
     /// Degrees east.
     pub lon: Option<f64>,
+    /// What the vehicle calls the clip, so that a repeated creation is known without a SHA-256.
+    pub clip: Option<String>,
+    /// Which rendition of it this is.
+    pub rendition: Option<String>,
 }
 
 /// What a list shows of a clip (`clips.sealed_summary`, DEK).
@@ -101,6 +106,14 @@ pub struct ClipDetails {
     pub received_at: UnixMs,
     /// What a person may read beside `clips.error_code`.
     pub error_detail: Option<String>,
+}
+
+impl ClipDetails {
+    /// The SHA-256 of the original, if the record holds one.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        let sum = HEXLOWER_PERMISSIVE.decode(self.sha256.as_bytes()).ok()?;
+        sum.try_into().ok()
+    }
 }
 
 /// What an object is (`objects.sealed_about`, DEK).

@@ -1,6 +1,6 @@
 //! Uploads: what moves an offset, what fences a writer, what a tombstone keeps.
 
-use dashvault::catalog::{Catalog, NewOwner, NewUpload, UploadStep};
+use dashvault::catalog::{Catalog, NewOwner, NewUpload, UploadStep, UploadTraits};
 use dashvault::model::{ClipId, DeviceId, OwnerId, TenantId, UploadState};
 
 use crate::both;
@@ -40,6 +40,7 @@ pub async fn an_upload(catalog: &Catalog, (tenant, owner): (TenantId, OwnerId)) 
         sealed_metadata: b"sealed".to_vec(),
         expires_at: 100,
         created_at: 10,
+        traits: UploadTraits::default(),
     })
     .await
     .unwrap();

@@ -1,13 +1,17 @@
 //! How uploads end: completed after a crash, ended by their owner, expired, refused by a full store, signed for.
 
+use bytes::Bytes;
+use dashvault::access::Principal;
 use dashvault::catalog::{ClipPublication, UploadStep};
-use dashvault::ingest::{IngestError, ReceiptState};
+use dashvault::ingest::{Body, IngestError, ReceiptState};
 use dashvault::model::{ClipId, ClipState, Clock as _, EventKind, UploadState};
 use dashvault::vault::{ClipDetails, Manifest};
 use dashvault_keys::{digest, receipt};
 use data_encoding::HEXLOWER;
 
-use crate::room::{Room, START_MS, WEEK_MS, noise};
+use crate::room::{Room, START_MS, WEEK_MS, by_hand, noise, until};
+
+const EVENT_MS: i64 = 31 * 24 * 3600 * 1000;
 
 #[tokio::test]
 async fn an_upload_with_all_its_bytes_completes_by_itself_after_a_restart() {
@@ -99,6 +103,91 @@ async fn an_upload_expires_a_week_after_its_last_byte() {
     assert_eq!(room.ingest.sweep().await.unwrap().tombstones, 1);
     let unknown = room.ingest.offset(&room.vehicle, id).await;
     assert!(matches!(unknown, Err(IngestError::NotFound)), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn an_event_waits_31_days_for_its_rest() {
+    let room = Room::new().await;
+    let event = format!("kind {}", data_encoding::BASE64.encode(b"event"));
+    let begun = room
+        .ingest
+        .create(&room.vehicle, Some(1000), Some(&event))
+        .await
+        .unwrap();
+    assert_eq!(begun.expires_at, Some(START_MS + EVENT_MS));
+    room.clock.advance(EVENT_MS - 1);
+    assert_eq!(room.ingest.sweep().await.unwrap().expired, 0);
+    let status = room.append(begun.id, 0, &noise(400)).await.unwrap();
+    assert_eq!(
+        status.expires_at,
+        Some(START_MS + 2 * EVENT_MS - 1),
+        "every byte puts it off"
+    );
+    let asked = room.ingest.offset(&room.vehicle, begun.id).await.unwrap();
+    assert_eq!(asked.expires_at, status.expires_at);
+    room.clock.advance(EVENT_MS);
+    assert_eq!(room.ingest.sweep().await.unwrap().expired, 1);
+    let gone = room.ingest.offset(&room.vehicle, begun.id).await;
+    assert!(matches!(gone, Err(IngestError::Gone)), "{gone:?}");
+}
+
+#[tokio::test]
+async fn nothing_expires_under_a_request_that_brings_bytes() {
+    let room = Room::new().await;
+    let id = room.begin(1000).await;
+    let (send, body) = by_hand();
+    let appending = room.ingest.append(&room.vehicle, id, Body::at(0, body));
+    let sweeping = async {
+        send.send(Bytes::from(noise(400))).unwrap();
+        until("the first bytes are durable", async || {
+            room.catalog.upload(id).await.unwrap().unwrap().received == 400
+        })
+        .await;
+        // Longer than any upload lives, without a byte.
+        room.clock.advance(2 * WEEK_MS);
+        assert_eq!(room.ingest.sweep().await.unwrap().expired, 0);
+        send.send(Bytes::from(noise(600))).unwrap();
+        drop(send);
+    };
+    let (appended, ()) = tokio::join!(appending, sweeping);
+    assert!(appended.unwrap().is_complete());
+    // One that is over leaves the next sweep nothing to wait for.
+    let left = room.begin(1000).await;
+    room.append(left, 0, &noise(10)).await.unwrap();
+    room.clock.advance(WEEK_MS);
+    assert_eq!(room.ingest.sweep().await.unwrap().expired, 1);
+}
+
+#[tokio::test]
+async fn the_bytes_of_an_expired_upload_are_back_within_two_hours() {
+    let room = Room::new().await;
+    let id = room.begin(10 << 20).await;
+    room.append(id, 0, &noise(5 << 20)).await.unwrap();
+    // Reserved, written and never committed, as a process that died leaves it.
+    let key = room.vault.make_upload_key(id).unwrap();
+    let Principal::Device(session) = &room.vehicle else {
+        unreachable!()
+    };
+    let hour = 3600 * 1000;
+    room.clock.advance(WEEK_MS - hour);
+    let orphan = room
+        .vault
+        .reserve_pieces(id, 1, room.clock.now_ms() + hour)
+        .await
+        .unwrap();
+    let put = room.vault.put_piece(&key, session.owner(), orphan[0], 5 << 20, b"lost");
+    put.await.unwrap();
+    assert!(room.staged_objects().await >= 3);
+    room.clock.advance(hour);
+    assert_eq!(room.ingest.sweep().await.unwrap().expired, 1);
+    assert_eq!(room.state(id).await, UploadState::Expired);
+    room.clock.advance(2 * hour);
+    room.ingest.sweep().await.unwrap();
+    room.vault.sweep_intents(room.clock.now_ms()).await.unwrap();
+    assert_eq!(room.staged_objects().await, 0);
+    assert!(room.catalog.pieces_of(id, None, 10).await.unwrap().is_empty());
+    assert!(room.catalog.upload_keys_of(id).await.unwrap().is_empty());
+    assert!(room.catalog.ended_intents(i64::MAX, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

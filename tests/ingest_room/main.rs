@@ -1,5 +1,7 @@
 //! Ingest as a room: memory store, SQLite (PostgreSQL where rows are fought over), a clock that stands still.
 
+mod again;
+mod concat;
 mod contention;
 mod cuts;
 mod ends;

@@ -1,6 +1,6 @@
 //! What an owner sees of one clip, and of the account.
 
-use dashvault::catalog::{NewUpload, UploadStep};
+use dashvault::catalog::{NewUpload, UploadStep, UploadTraits};
 use dashvault::model::{ClipId, ClipState, DeviceId, ObjectKind};
 use serde_json::json;
 
@@ -75,6 +75,7 @@ async fn an_upload_under_way_tells_how_much_arrived() {
         sealed_metadata: vec![1],
         expires_at: NOW + 1_000,
         created_at: NOW,
+        traits: UploadTraits::default(),
     };
     tx.insert_upload(&upload).await.unwrap();
     let epoch = tx.fence_upload(id, NOW + 1_000).await.unwrap().unwrap().epoch;

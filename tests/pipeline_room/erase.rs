@@ -56,6 +56,28 @@ async fn a_clip_can_be_erased_while_it_is_being_made() {
 }
 
 #[tokio::test]
+async fn a_clip_of_parts_is_erased_before_it_was_sealed_and_nothing_of_them_is_left() {
+    let room = Room::new().await;
+    let bytes = clip(VIDEO);
+    let parts = [&bytes[..300_000], &bytes[300_000..]];
+    let (id, ids) = room.receive_parts(&parts, &UploadMetadata::default()).await;
+    let job = room.job(JobKind::EraseClip, id, None);
+    let mut tx = room.catalog.begin().await.unwrap();
+    tx.cancel_jobs_of_clip(id, job.id, room.clock.now_ms()).await.unwrap();
+    tx.queue_job(&job).await.unwrap();
+    tx.commit().await.unwrap();
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    assert!(room.catalog.clip_any(id).await.unwrap().is_none());
+    for part in ids {
+        let state = room.catalog.upload(part).await.unwrap().unwrap().state;
+        assert_eq!(state, UploadState::Ended);
+    }
+    assert_eq!(room.stored().await, (0, 0));
+    room.assert_tidy(&[]).await;
+}
+
+#[tokio::test]
 async fn a_clip_is_erased_before_its_original_was_ever_sealed() {
     let room = Room::new().await;
     let id = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;

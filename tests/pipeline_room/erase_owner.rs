@@ -19,7 +19,7 @@ use crate::faults::Fault;
 use crate::finish::clip;
 use crate::room::Room;
 
-/// A vault of two owners; one has a ready clip, a failed one and an open upload, and its erasure was asked for.
+/// A vault of two owners; one has a ready clip, a failed one, an open upload and a partial one, and its erasure was asked for.
 struct Scene {
     room: Room,
     erased: OwnerId,
@@ -40,6 +40,7 @@ impl Scene {
         let open = room
             .receive_open(&clip(VIDEO), &UploadMetadata::default(), 70_000)
             .await;
+        room.receive_part(&clip(VIDEO)).await;
         room.owner = other;
         assert_eq!(room.clip(open).await.state, ClipState::Uploading);
         let scene = Self { room, erased, kept };

@@ -121,6 +121,50 @@ async fn bytes_that_differ_from_what_was_declared_are_never_ready() {
 }
 
 #[tokio::test]
+async fn an_upload_of_parts_becomes_one_clip_and_its_parts_go() {
+    let room = Room::new().await;
+    let bytes = clip(VIDEO);
+    let parts = [&bytes[..250_001], &bytes[250_001..400_000], &bytes[400_000..]];
+    let metadata = UploadMetadata {
+        sha256: Some(HEXLOWER.encode(&sha256(&bytes))),
+        ..said()
+    };
+    let (id, ids) = room.receive_parts(&parts, &metadata).await;
+    let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
+    room.settle(&pipeline).await;
+    assert_eq!(room.clip(id).await.state, ClipState::Ready);
+    assert_eq!(room.read(id, None, "original").await, bytes);
+    for part in ids {
+        let row = room.catalog.upload(part).await.unwrap().unwrap();
+        assert_eq!((row.state, row.length), (UploadState::Ended, None));
+        assert!(room.catalog.pieces_of(part, None, 1).await.unwrap().is_empty());
+        assert!(room.catalog.upload_keys_of(part).await.unwrap().is_empty());
+    }
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
+async fn parts_that_together_are_not_what_was_declared_are_never_ready() {
+    let room = Room::new().await;
+    let bytes = clip(VIDEO);
+    let metadata = UploadMetadata {
+        sha256: Some(HEXLOWER.encode(&sha256(&bytes))),
+        ..said()
+    };
+    // Joined in the wrong order.
+    let (id, _) = room
+        .receive_parts(&[&bytes[300_000..], &bytes[..300_000]], &metadata)
+        .await;
+    room.settle(&room.pipeline(Arc::new(FakeTranscoder::new())).await).await;
+    let row = room.clip(id).await;
+    assert_eq!(
+        (row.state, row.error_code.as_deref()),
+        (ClipState::Failed, Some("sha256_mismatch"))
+    );
+    room.assert_tidy(&[id]).await;
+}
+
+#[tokio::test]
 async fn attempts_that_power_cuts_ended_do_not_count_as_failures() {
     let room = Room::new().await;
     let id = room.receive(&clip(VIDEO), &said()).await;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use dashvault::audit::Audit;
 use dashvault::catalog::{
-    self, Catalog, MirrorSubject, NewClip, NewJob, NewUpload, PieceRow, UploadKeyRow, UploadStep,
+    self, Catalog, MirrorSubject, NewClip, NewJob, NewUpload, PieceRow, UploadKeyRow, UploadStep, UploadTraits,
 };
 use dashvault::media::Transcoder;
 use dashvault::model::{
-    ByteRange, ClipId, ClipState, Clock, EventKind, FixedClock, JobId, JobKind, JobState, LinkId, OwnerId,
+    ByteRange, ClipId, ClipState, Clock, Concat, EventKind, FixedClock, JobId, JobKind, JobState, LinkId, OwnerId,
 };
 use dashvault::pipeline::{Config, Pipeline};
 use dashvault::store::{Backend, Store};
@@ -151,6 +151,47 @@ impl Room {
 
     /// Receives the bytes in pieces and leaves the upload open.
     pub async fn receive_open(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize) -> ClipId {
+        self.receive_run(bytes, metadata, piece_bytes, Concat::Whole).await
+    }
+
+    /// Receives a partial upload that nobody joins.
+    pub async fn receive_part(&self, bytes: &[u8]) -> ClipId {
+        let about = UploadMetadata::default();
+        self.receive_run(bytes, &about, 70_000, Concat::Partial).await
+    }
+
+    /// Receives partial uploads and makes one of them, with its finish job queued; the upload and its parts.
+    pub async fn receive_parts(&self, parts: &[&[u8]], metadata: &UploadMetadata) -> (ClipId, Vec<ClipId>) {
+        let mut ids = Vec::new();
+        for part in parts {
+            ids.push(self.receive_part(part).await);
+        }
+        let whole = parts.concat();
+        let id = self.receive_run(&[], metadata, 1, Concat::Final).await;
+        let (now, length) = (self.clock.now_ms(), whole.len() as u64);
+        let mut tx = self.catalog.begin().await.unwrap();
+        for part in &ids {
+            assert!(tx.join_part(*part, self.owner, None, now).await.unwrap().is_some());
+        }
+        tx.insert_parts(id, &ids).await.unwrap();
+        assert!(tx.set_upload_length(id, 0, length, now).await.unwrap());
+        let step = UploadStep {
+            id,
+            epoch: 0,
+            from: 0,
+            to: length,
+            expires_at: now + 1_000_000,
+        };
+        assert!(tx.advance_upload(&step, now).await.unwrap());
+        assert!(tx.complete_upload(id, now).await.unwrap().is_some());
+        let from = [ClipState::Uploading];
+        assert!(tx.set_clip_state(id, &from, ClipState::Queued, now).await.unwrap());
+        tx.queue_job(&self.job(JobKind::Finish, id, None)).await.unwrap();
+        tx.commit().await.unwrap();
+        (id, ids)
+    }
+
+    async fn receive_run(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize, concat: Concat) -> ClipId {
         let (id, tenant, now) = (ClipId::random(), self.vault.tenant(), self.clock.now_ms());
         let key = self.vault.make_upload_key(id).unwrap();
         let mut tx = self.catalog.begin().await.unwrap();
@@ -159,22 +200,28 @@ impl Room {
             tenant,
             owner: self.owner,
             device: None,
-            length: Some(bytes.len() as u64),
+            length: (concat != Concat::Final).then_some(bytes.len() as u64),
             sealed_metadata: self.vault.seal_metadata(id, metadata).unwrap(),
             expires_at: now + 1_000_000,
             created_at: now,
+            traits: UploadTraits {
+                concat,
+                ..UploadTraits::default()
+            },
         })
         .await
         .unwrap();
-        tx.insert_clip(&NewClip {
-            id,
-            tenant,
-            owner: self.owner,
-            device: None,
-            created_at: now,
-        })
-        .await
-        .unwrap();
+        if concat != Concat::Partial {
+            tx.insert_clip(&NewClip {
+                id,
+                tenant,
+                owner: self.owner,
+                device: None,
+                created_at: now,
+            })
+            .await
+            .unwrap();
+        }
         tx.insert_upload_key(&UploadKeyRow {
             id: key.id,
             upload: id,

@@ -5,6 +5,7 @@
 
 mod account;
 mod clips;
+mod concat;
 mod devices;
 mod exposure;
 mod health;

@@ -10,7 +10,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 use super::id;
-use super::uploads::{Sent, TUS_RESUMABLE, body_bytes, checksum, take, tell};
+use super::uploads::{Sent, TUS_RESUMABLE, body_bytes, checksum, location, take, tell};
 use crate::access::Principal;
 use crate::http::face::Face;
 use crate::http::from_rooms::UPLOAD_OFFSET;
@@ -86,7 +86,8 @@ pub(super) async fn create(
         .ask(async move { rooms.ingest.create(&owner, length, about.as_deref()).await })
         .await?;
     let location = location(face, begun.id)?;
-    let status = if announced == Some(0) {
+    // What was begun before has its first bytes: the answer tells where to go on.
+    let status = if announced == Some(0) || begun.offset > 0 {
         begun
     } else {
         let sent = Sent {
@@ -201,7 +202,7 @@ async fn create_whole(
     let (announced, checksum) = (body_bytes(request), content_digest(headers)?);
     let (rooms, owner, about) = (face.rooms.clone(), who.clone(), metadata(headers)?);
     let begun = face
-        .ask(async move { rooms.ingest.create(&owner, announced, about.as_deref()).await })
+        .ask(async move { rooms.ingest.create_plain(&owner, announced, about.as_deref()).await })
         .await?;
     let sent = Sent {
         offset: 0,
@@ -218,11 +219,6 @@ async fn create_whole(
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location(face, begun.id)?))
         .finish())
-}
-
-fn location(face: &Face, upload: ClipId) -> Result<HeaderValue, Problem> {
-    let url = face.public_url.join(&format!("/v1/uploads/{upload}"));
-    HeaderValue::from_str(&url).map_err(|_| Problem::internal())
 }
 
 fn end(length: Option<u64>, complete: bool) -> UploadEnd {

@@ -1,5 +1,5 @@
-//! Resumable uploads: tus 1.0.0 with creation, creation-with-upload, creation-defer-length, expiration, checksum and
-//! termination; `resumable` has the draft of the HTTP working group.
+//! Resumable uploads: tus 1.0.0 with creation, creation-with-upload, creation-defer-length, expiration, checksum,
+//! termination and concatenation (`concat`); `resumable` has the draft of the HTTP working group.
 
 use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -8,8 +8,9 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::concat::Wish;
 use super::resumable::{self, Spoken};
-use super::{health::ProblemBody, id};
+use super::{concat, health::ProblemBody, id};
 use crate::access::Principal;
 use crate::http::body;
 use crate::http::caller::Uploader;
@@ -17,11 +18,12 @@ use crate::http::face::Face;
 use crate::http::from_rooms::{UPLOAD_OFFSET, http_date};
 use crate::http::problem::Problem;
 use crate::ingest::{Body, Checksum, IngestError, ReceiptState, UploadEnd, UploadStatus};
-use crate::model::ClipId;
+use crate::model::{ClipId, Concat};
 
 pub(super) const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
-const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination";
+const EXTENSIONS: &str =
+    "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation";
 const ACCEPT_PATCH: &str = "application/offset+octet-stream, application/partial-upload";
 const BODY_TYPE: &[u8] = b"application/offset+octet-stream";
 /// While the original is being sealed; usually it takes a second or two.
@@ -95,7 +97,8 @@ fn options_of_one() {}
     params(
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
         ("Upload-Length" = u64, Header, description = "Bytes there will be"),
-        ("Upload-Metadata" = Option<String>, Header, description = "filename filetype sha256 recorded_at camera kind lat lon; others are ignored"),
+        ("Upload-Metadata" = Option<String>, Header, description = "filename filetype sha256 recorded_at camera kind lat lon clip rendition; others are ignored"),
+        ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of partial uploads, in place of a length"),
         ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the body's sum in base64"),
     ),
     responses((status = 201, description = "Location, Upload-Offset, Upload-Expires"), (status = "4XX", body = ProblemBody))
@@ -134,9 +137,21 @@ pub(in crate::http) async fn status(
         require_tus(request.headers())?;
         let upload: ClipId = id(&upload)?;
         let rooms = face.rooms.clone();
-        let status = face.ask(async move { rooms.ingest.offset(&who, upload).await }).await?;
+        let asked = async move {
+            let status = rooms.ingest.offset(&who, upload).await?;
+            let parts = match status.concat {
+                Concat::Final => rooms.ingest.parts(&who, upload).await?,
+                Concat::Whole | Concat::Partial => Vec::new(),
+            };
+            Ok::<_, IngestError>((status, parts))
+        };
+        let (status, parts) = face.ask(asked).await?;
         let mut response = HttpResponse::Ok();
         tell(&mut response, &status);
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(concat) = concat::told(&face, status.concat, &parts)? {
+            response.insert_header((concat::UPLOAD_CONCAT, concat));
+        }
         match status.length {
             Some(length) => response.insert_header(("upload-length", length)),
             None => response.insert_header(("upload-defer-length", "1")),
@@ -275,6 +290,10 @@ async fn create_upload(
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     require_tus(headers)?;
+    let concat = concat::wish(headers)?;
+    if let Some(Wish::Final(parts)) = concat {
+        return concat::join(face, who, parts, headers).await;
+    }
     let length = match (number(headers, "upload-length")?, headers.get("upload-defer-length")) {
         (Some(length), None) => Some(length),
         (None, Some(deferred)) if deferred == "1" => None,
@@ -289,19 +308,21 @@ async fn create_upload(
                 .detail("Upload-Length is missing"));
         }
     };
-    let metadata = match headers.get("upload-metadata") {
-        None => None,
-        Some(value) => Some(value.to_str().map_err(|_| Problem::bad_metadata())?.to_owned()),
-    };
+    let metadata = metadata(headers)?;
     // Read before the upload exists, so that a wrong one leaves nothing behind.
     let checksum = checksum(headers)?;
     let (rooms, owner) = (face.rooms.clone(), who.clone());
     let begun = face
-        .ask(async move { rooms.ingest.create(&owner, length, metadata.as_deref()).await })
+        .ask(async move {
+            match concat {
+                Some(_) => rooms.ingest.create_partial(&owner, length).await,
+                None => rooms.ingest.create(&owner, length, metadata.as_deref()).await,
+            }
+        })
         .await?;
-    let location = face.public_url.join(&format!("/v1/uploads/{}", begun.id));
-    let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
-    let status = if is_bytes(headers) && body_bytes(request) != Some(0) {
+    let location = location(face, begun.id)?;
+    // What was begun before has its first bytes: the answer tells where to go on.
+    let status = if is_bytes(headers) && body_bytes(request) != Some(0) && begun.offset == 0 {
         // Whatever becomes of its first bytes, the upload is there.
         let sent = Sent {
             offset: 0,
@@ -317,6 +338,20 @@ async fn create_upload(
     tell(&mut response, &status);
     response.insert_header((header::LOCATION, location));
     Ok(response.finish())
+}
+
+/// The header of both protocols that tus has its metadata in.
+pub(super) fn metadata(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match headers.get("upload-metadata") {
+        None => Ok(None),
+        Some(value) => Ok(Some(value.to_str().map_err(|_| Problem::bad_metadata())?.to_owned())),
+    }
+}
+
+/// Where an upload is asked for.
+pub(super) fn location(face: &Face, upload: ClipId) -> Result<HeaderValue, Problem> {
+    let url = face.public_url.join(&format!("/v1/uploads/{upload}"));
+    HeaderValue::from_str(&url).map_err(|_| Problem::internal())
 }
 
 /// What a request's head says of its body.
@@ -414,6 +449,14 @@ pub(super) fn body_bytes(request: &HttpRequest) -> Option<u64> {
 }
 
 pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
+    // A trailer is not read: what relies on one must not be taken without a look at it.
+    let trailers = headers.get_all(header::TRAILER).filter_map(|value| value.to_str().ok());
+    let mut names = trailers.flat_map(|names| names.split(','));
+    if names.any(|name| name.trim().eq_ignore_ascii_case("upload-checksum")) {
+        return Err(Problem::bad_header()
+            .with("field", "Trailer")
+            .detail("send Upload-Checksum before the body: trailers are not read here"));
+    }
     let Some(value) = headers.get("upload-checksum") else {
         return Ok(None);
     };
