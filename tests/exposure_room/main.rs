@@ -3,6 +3,7 @@
 
 mod fake;
 mod faults;
+mod gateway;
 mod proof;
 mod servers;
 mod settings;
@@ -10,11 +11,11 @@ mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashvault::catalog::{self, Catalog};
+use dashvault::catalog::{self, Catalog, NewClip};
 use dashvault::exposure::{Address, Config, Watch, Watched};
-use dashvault::model::{Bucket, SystemClock, Verdict};
-use dashvault::store::{self, Store};
-use dashvault::vault::{self, Vault};
+use dashvault::model::{Bucket, ClipId, ObjectKind, OwnerId, SystemClock, UnixMs, Verdict};
+use dashvault::store::{self, Location, Store};
+use dashvault::vault::{self, Holder, OwnerKeys, OwnerProfile, Vault};
 use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::Scratch;
 
@@ -89,6 +90,53 @@ impl House {
         let canary = canaries.iter().find(|canary| canary.bucket == Bucket::Data);
         vault::object_path(Bucket::Data, canary.expect("a canary").object)
     }
+}
+
+async fn an_owner(vault: &Vault, catalog: &Catalog) -> OwnerKeys {
+    let owner = OwnerId::random();
+    let profile = OwnerProfile {
+        email: format!("{owner}@example.org"),
+        name: Some("Anna Example".to_owned()),
+    };
+    let made = vault.make_owner(owner, &profile).await.unwrap();
+    let mut tx = catalog.begin().await.unwrap();
+    vault.record_owner(&mut tx, &made).await.unwrap();
+    tx.commit().await.unwrap();
+    vault.owner_keys(owner).await.unwrap()
+}
+
+/// The path of an object of a new clip of an owner's, published at a time.
+async fn an_object(vault: &Vault, catalog: &Catalog, owner: &OwnerKeys, now: UnixMs) -> String {
+    let clip = ClipId::random();
+    let mut tx = catalog.begin().await.unwrap();
+    tx.insert_clip(&NewClip {
+        id: clip,
+        tenant: vault.tenant(),
+        owner: owner.owner(),
+        device: None,
+        created_at: now,
+    })
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    let keys = vault.make_clip_keys(owner, clip);
+    let holder = Holder {
+        id: *clip.as_bytes(),
+        lease: Duration::from_secs(3_600),
+    };
+    let mut writer = vault
+        .create_object(&keys, ObjectKind::Video, "original", holder)
+        .await
+        .unwrap();
+    writer.write(&[7; 90_000]).await.unwrap();
+    let sealed = writer.finish().await.unwrap();
+    let mut tx = catalog.begin().await.unwrap();
+    vault
+        .publish(&mut tx, &keys, &sealed, &sealed.about(), None)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    Location::Data.name(sealed.id)
 }
 
 async fn round(watch: &Watch) -> Verdict {

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use dashvault::catalog::{self, Catalog, NewClip, NewVerdict, Opening};
+use dashvault::catalog::{self, Catalog, NewVerdict, Opening};
 use dashvault::exposure::attest::Attestor;
 use dashvault::exposure::report::{Report, Shown};
 use dashvault::exposure::rolling::{self, Pace, Rolling, Step};
-use dashvault::model::{Bucket, ClipId, FixedClock, ObjectId, OwnerId, UnixMs, Verdict};
+use dashvault::model::{Bucket, FixedClock, ObjectId, UnixMs, Verdict};
 use dashvault::store::{Backend, Location, Store};
-use dashvault::vault::{self, Holder, OwnerKeys, OwnerProfile, Vault};
+use dashvault::vault::{self, OwnerKeys, Vault};
 use dashvault_keys::attestation::{self, Chain};
 use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::{Faulty, Scratch};
 use std::sync::Arc;
+
+use crate::{an_object, an_owner};
 
 const NOW: UnixMs = 1_800_000_000_000;
 const MINUTE: UnixMs = 60_000;
@@ -60,52 +62,12 @@ impl House {
     }
 
     async fn owner(&self) -> OwnerKeys {
-        let owner = OwnerId::random();
-        let profile = OwnerProfile {
-            email: format!("{owner}@example.org"),
-            name: Some("Anna Example".to_owned()),
-        };
-        let made = self.vault.make_owner(owner, &profile).await.unwrap();
-        let mut tx = self.catalog.begin().await.unwrap();
-        self.vault.record_owner(&mut tx, &made).await.unwrap();
-        tx.commit().await.unwrap();
-        self.vault.owner_keys(owner).await.unwrap()
+        an_owner(&self.vault, &self.catalog).await
     }
 
     /// An object of a new clip of the owner's, published now.
     async fn object(&self, owner: &OwnerKeys) -> String {
-        let clip = ClipId::random();
-        let now = self.now();
-        let mut tx = self.catalog.begin().await.unwrap();
-        tx.insert_clip(&NewClip {
-            id: clip,
-            tenant: self.vault.tenant(),
-            owner: owner.owner(),
-            device: None,
-            created_at: now,
-        })
-        .await
-        .unwrap();
-        tx.commit().await.unwrap();
-        let keys = self.vault.make_clip_keys(owner, clip);
-        let holder = Holder {
-            id: *clip.as_bytes(),
-            lease: Duration::from_secs(3_600),
-        };
-        let mut writer = self
-            .vault
-            .create_object(&keys, dashvault::model::ObjectKind::Video, "original", holder)
-            .await
-            .unwrap();
-        writer.write(&[7; 90_000]).await.unwrap();
-        let sealed = writer.finish().await.unwrap();
-        let mut tx = self.catalog.begin().await.unwrap();
-        self.vault
-            .publish(&mut tx, &keys, &sealed, &sealed.about(), None)
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-        Location::Data.name(sealed.id)
+        an_object(&self.vault, &self.catalog, owner, self.now()).await
     }
 
     fn now(&self) -> UnixMs {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use dashvault::exposure::{Config, address};
 use dashvault::model::{Bucket, Verdict};
 use dashvault::store::{self, S3, Signer};
-use dashvault_test_support::{Child, Scratch, Seaweed, caddy, free_port, rclone};
+use dashvault_test_support::{Child, Scratch, Seaweed, caddy, free_port, nginx, rclone};
 use tokio_util::sync::CancellationToken;
 
 use crate::{House, config, house, round};
 
-const ANSWER: Duration = Duration::from_secs(8);
+pub const ANSWER: Duration = Duration::from_secs(8);
 /// A server may take so long on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
@@ -61,7 +61,13 @@ async fn a_real_store_that_is_opened_is_seen_in_the_next_round_and_its_shutting_
 }
 
 /// The watch runs over a real server that is opened beneath it and shut again; each time the verdict takes two rounds at most.
-async fn opened_and_shut(house: &House, config: Config, server: &str, mut open: impl FnMut(), mut shut: impl FnMut()) {
+pub async fn opened_and_shut(
+    house: &House,
+    config: Config,
+    server: &str,
+    mut open: impl AsyncFnMut(),
+    mut shut: impl AsyncFnMut(),
+) {
     let watch = house.watch(config);
     // A server that has just started may need a while for its first answers.
     let began = Instant::now();
@@ -82,9 +88,9 @@ async fn opened_and_shut(house: &House, config: Config, server: &str, mut open: 
     });
     // A second and a tenth between two rounds, and the rounds themselves, on a machine that may be busy.
     let most = 2 * (Duration::from_millis(1_100) + 2 * one_round) + Duration::from_secs(2);
-    open();
+    open().await;
     let opened = house.verdict_within(Verdict::Exposed, most, server).await;
-    shut();
+    shut().await;
     let closed = house.verdict_within(Verdict::Private, most, server).await;
     println!(
         "{server}: EXPOSED {opened:?} after it was opened, private {closed:?} after it was shut, by rounds of a second"
@@ -123,8 +129,8 @@ async fn seaweedfs_is_seen_open_by_policy_and_by_any_account() {
     let addresses = address::of_bucket(Some(&seaweed.endpoint()), seaweed.region(), &bucket);
     let everybody = config(Bucket::Data, addresses, ANSWER);
     let (open, shut) = (
-        || open_by_policy(seaweed, &bucket, "ListBucket"),
-        || seaweed.shut(&bucket),
+        async || open_by_policy(seaweed, &bucket, "ListBucket"),
+        async || seaweed.shut(&bucket),
     );
     opened_and_shut(&house, everybody.clone(), "SeaweedFS, policy", open, shut).await;
     // Whoever has an account there, and nobody without one.
@@ -132,16 +138,16 @@ async fn seaweedfs_is_seen_open_by_policy_and_by_any_account() {
     let mut as_account = everybody.clone();
     as_account.account = Some(Signer::new(seaweed.region(), id, secret));
     as_account.seldom = Duration::ZERO;
-    let open = || seaweed.allow(&bucket, r#"{"AWS":"arn:aws:iam::*:user/*"}"#, "GetObject");
+    let open = async || seaweed.allow(&bucket, r#"{"AWS":"arn:aws:iam::*:user/*"}"#, "GetObject");
     opened_and_shut(&house, as_account.clone(), "SeaweedFS, any account", open, shut).await;
-    open();
+    open().await;
     assert_eq!(
         round(&house.watch(everybody)).await,
         Verdict::Private,
         "no stranger gets in"
     );
     assert_eq!(round(&house.watch(as_account.clone())).await, Verdict::Exposed);
-    shut();
+    shut().await;
     as_account.account = Some(Signer::new(seaweed.region(), "nobody-s-key", secret));
     let told = house.watch(as_account).round().await.unwrap().remove(0);
     assert!(told.reason.contains("InvalidAccessKeyId"), "{}", told.reason);
@@ -173,7 +179,14 @@ async fn rclone_serving_the_folder_is_seen_with_and_without_its_keys() {
     let endpoint = format!("http://127.0.0.1:{port}");
     let addresses = address::of_bucket(Some(&endpoint), "r", "objects");
     let watched = config(Bucket::Data, addresses, ANSWER);
-    opened_and_shut(&house, watched, "rclone serve s3", || again(&[]), || again(&with_keys)).await;
+    opened_and_shut(
+        &house,
+        watched,
+        "rclone serve s3",
+        async || again(&[]),
+        async || again(&with_keys),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +212,70 @@ async fn caddy_serving_the_folder_by_a_name_of_ours_is_seen_too() {
     };
     let named = vec![address::configured(&format!("http://127.0.0.1:{port}/objects"))];
     let watched = config(Bucket::Data, named, ANSWER);
-    opened_and_shut(&house, watched, "Caddy", || again(&public), || again("respond 403")).await;
+    opened_and_shut(
+        &house,
+        watched,
+        "Caddy",
+        async || again(&public),
+        async || again("respond 403"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_serving_the_folder_by_a_name_of_ours_is_seen_too() {
+    let (scratch, port) = (Scratch::new("nginx"), free_port());
+    let (house, folder) = in_a_folder(&scratch).await;
+    let serve = |says: &str| nginx_saying(&scratch, port, &format!("location / {{ {says} }}"));
+    let public = format!("root {}; autoindex on;", folder.display());
+    let server = RefCell::new(serve("return 403;"));
+    let again = |says: &str| {
+        server.borrow_mut().kill();
+        *server.borrow_mut() = serve(says);
+    };
+    let named = vec![address::configured(&format!("http://127.0.0.1:{port}/objects"))];
+    let watched = config(Bucket::Data, named, ANSWER);
+    opened_and_shut(
+        &house,
+        watched.clone(),
+        "nginx",
+        async || again(&public),
+        async || again("return 403;"),
+    )
+    .await;
+    // It lists nothing, and gives what one can name.
+    let by_name = format!("root {};", folder.display());
+    opened_and_shut(
+        &house,
+        watched,
+        "nginx, by name",
+        async || again(&by_name),
+        async || again("return 403;"),
+    )
+    .await;
+}
+
+/// An nginx of our own on a port, by what its one server says.
+pub fn nginx_saying(scratch: &Scratch, port: u16, says: &str) -> Child {
+    let (dir, file) = (scratch.path().display(), scratch.path().join("nginx.conf"));
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {dir}/temporary;\n"))
+        .concat();
+    // One process, of the user who tests: it may read the folder.
+    let text = format!(
+        "daemon off; master_process off; pid {dir}/nginx.pid; error_log stderr;\nevents {{}}\n\
+         http {{ access_log off;\n{temporary}server {{ listen 127.0.0.1:{port}; {says} }} }}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(nginx());
+    command
+        .arg("-p")
+        .arg(scratch.path())
+        .arg("-e")
+        .arg("stderr")
+        .arg("-c")
+        .arg(&file);
+    started("nginx", &command, scratch, port)
 }
 
 /// A vault whose store is a folder that something else serves.

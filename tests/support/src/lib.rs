@@ -32,5 +32,5 @@ pub use reader::Reader;
 pub use scratch::{Scratch, free_port};
 pub use seaweed::Seaweed;
 pub use softhsm::SoftHsm;
-pub use tools::{caddy, chromium, program, python, rclone, rounds, torture};
+pub use tools::{caddy, chromium, nginx, program, python, rclone, rounds, torture};
 pub use vault::{Owner, Setup, Vault};

@@ -53,6 +53,11 @@ pub fn caddy() -> PathBuf {
     python().with_file_name("caddy")
 }
 
+/// Debian's nginx, with nothing of the machine's own configuration.
+pub fn nginx() -> PathBuf {
+    tool("DASHVAULT_NGINX", || PathBuf::from("/usr/sbin/nginx"))
+}
+
 /// A server of S3 over a folder.
 pub fn rclone() -> PathBuf {
     tool("DASHVAULT_RCLONE", || cache().join("rclone/bin/rclone"))
