@@ -429,7 +429,7 @@ impl ServeConfig {
         let (data, args) = (&work.data, &args);
         let named = &args.work.data;
         let watch = exposure::compose(named, &args.watch, file, &data.data, &data.catalog, "serve", variables)?;
-        let post = post::compose(&args.post, file, variables)?;
+        let post = post::compose(named, &args.post, file, variables)?;
         Ok(Self {
             watch,
             post,

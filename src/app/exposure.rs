@@ -100,7 +100,11 @@ async fn check(config: AloneConfig, output: Output) -> Result<(), CommandError> 
     }
 }
 
-async fn alone(config: AloneConfig, output: Output) -> Result<(), CommandError> {
+async fn alone(mut config: AloneConfig, output: Output) -> Result<(), CommandError> {
+    if config.post.origin.is_empty() {
+        // On the service's own machine it is noted there; elsewhere a notice says which vault only if it is told.
+        config.post.origin = serve::noted_url(&config.data).unwrap_or_default();
+    }
     let (format, level) = AloneConfig::log();
     telemetry::start(if output.json { LogFormat::Json } else { format }, level);
     let watcher = config.watch.watcher.clone();

@@ -53,10 +53,11 @@ const ATTESTATIONS: u32 = 500;
 const URL_NOTE: &str = "public-url";
 
 /// `dashvault serve`.
-pub(super) async fn serve(config: ServeConfig, output: Output) -> Result<(), CommandError> {
+pub(super) async fn serve(mut config: ServeConfig, output: Output) -> Result<(), CommandError> {
     begin_log(&config.work, output);
     // Before anything is made or opened: what is wrong with addresses or TLS.
     let server = Server::bind(config.http)?.with_vehicle_policy(config.vehicle_policy);
+    config.post.origin = server.public_url().as_str().to_owned();
     let watcher = config.watch.watcher.clone();
     // Before anything in the folder is touched; let go at the very end.
     let _lock = folder_lock::take(&config.work.data)?;

@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dashvault_test_support::{Owner, Seaweed, Setup, Vault};
+use dashvault_test_support::{HttpServer, Owner, Reply, Scratch, Seaweed, Setup, Vault};
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -165,6 +166,93 @@ async fn an_open_bucket_takes_no_byte_of_a_clip_and_gives_what_it_has_until_it_i
     assert_eq!(create(&vault, &vehicle).await.status(), 201);
     assert_eq!(standing(&vault, &owner).await["verdict"], "private");
     assert_eq!(ready(&vault).await, (200, false, "ok".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_store_that_is_opened_beneath_the_service_shuts_the_gate_tells_people_and_opens_it_again() {
+    let (seaweed, told) = (Seaweed::shared(), Arc::new(Mutex::new(Vec::<Value>::new())));
+    let receiver = HttpServer::start({
+        let told = told.clone();
+        move |request| {
+            told.lock()
+                .unwrap()
+                .extend(serde_json::from_slice::<Value>(&request.body));
+            Reply::ok("")
+        }
+    });
+    let secrets = Scratch::new("webhook");
+    let secret = secrets.path().join("secret");
+    std::fs::write(&secret, format!("whsec_{}\n", data_encoding::BASE64.encode(&[7; 32]))).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let bucket = seaweed.bucket();
+    let vault = watched()
+        .on_s3(seaweed, &bucket)
+        .env("DASHVAULT_WEBHOOK_URL", receiver.url())
+        .args(["--webhook-secret-file", secret.to_str().expect("UTF-8")])
+        .start();
+    let notice = |kind: &str| {
+        let told = told.lock().unwrap();
+        told.iter().find(|one| one["type"] == kind).cloned()
+    };
+    let owner = vault.owner("seaweed@example.org");
+    let device = vault.pair(&owner, "car").await;
+    let clip = vault.upload(&device, &fixture())["clip_id"]
+        .as_str()
+        .expect("a clip")
+        .to_owned();
+    vault.settled(&owner, &clip).await;
+    let vehicle = token(&vault, &device);
+    let made = create(&vault, &vehicle).await;
+    assert_eq!(made.status(), 201);
+    let upload = header(&made, "location").to_owned();
+    let upload = &upload[upload.find("/v1/").expect("a path")..];
+    assert_eq!(append(&vault, &vehicle, upload, 0, &BYTES[..2_000]).await.status(), 204);
+    let before = seaweed.names(&bucket);
+
+    seaweed.allow(&bucket, r#""*""#, "GetObject");
+    let opened = Instant::now();
+    while standing(&vault, &owner).await["verdict"] != "exposed" {
+        assert!(opened.elapsed() < SEEN, "not seen open after {SEEN:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let seen = opened.elapsed();
+    while notice("bucket-exposed").is_none() {
+        assert!(opened.elapsed() < SEEN, "nobody was told after {SEEN:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let alarmed = opened.elapsed();
+    is_withheld(until(503, async || create(&vault, &vehicle).await).await).await;
+    println!(
+        "a store opened beneath the service: seen after {seen:?}, told by webhook after {alarmed:?}, no upload taken after {:?}; \
+         rounds of a second, a gate of ten",
+        opened.elapsed()
+    );
+    is_withheld(append(&vault, &vehicle, upload, 2_000, &BYTES[2_000..]).await).await;
+    let page = notice("bucket-exposed").expect("told");
+    assert_eq!(page["data"]["vault"], vault.url(""), "which vault it is: {page}");
+    assert!(notice("writes-withheld").is_some());
+    let original = format!("/v1/clips/{clip}/original");
+    let read = answer(ask(&vault, Method::GET, &original, Some(&owner.token))).await;
+    assert_eq!(
+        read.bytes().await.unwrap(),
+        std::fs::read(fixture()).unwrap(),
+        "reading goes on"
+    );
+    assert_eq!(ready(&vault).await.0, 200);
+    assert_eq!(seaweed.names(&bucket), before, "nothing came, and nothing was deleted");
+
+    seaweed.shut(&bucket);
+    until(204, async || {
+        append(&vault, &vehicle, upload, 2_000, &BYTES[2_000..]).await
+    })
+    .await;
+    assert_eq!(create(&vault, &vehicle).await.status(), 201);
+    assert_eq!(standing(&vault, &owner).await["verdict"], "private");
+    let shut = Instant::now();
+    while notice("bucket-private-again").is_none() || notice("writes-go-on").is_none() {
+        assert!(shut.elapsed() < SEEN, "no all clear after {SEEN:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

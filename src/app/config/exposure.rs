@@ -75,7 +75,7 @@ impl AloneConfig {
         let catalog = super::catalog_config(&folder, &file, variables)?;
         Ok(Self {
             watch: compose(data, watch, &file, &folder, &catalog, "watch", variables)?,
-            post: super::post::compose(post, &file, variables)?,
+            post: super::post::compose(data, post, &file, variables)?,
             catalog,
             data: folder,
         })

@@ -6,7 +6,7 @@ use dashvault_keys::Zeroizing;
 use dashvault_keys::provider::SecretSource;
 use serde::Deserialize;
 
-use super::super::cli::PostArgs;
+use super::super::cli::{DataArgs, PostArgs};
 use super::{ConfigError, File, Variables};
 use crate::post::{self, Address, EmailConfig, Login, SettingError, SmtpServer, WebhookConfig, WebhookSecret};
 
@@ -29,13 +29,18 @@ pub(super) struct PostFile {
     mail_to: Option<Vec<String>>,
 }
 
-pub(super) fn compose(args: &PostArgs, file: &File, variables: Variables<'_>) -> Result<post::Config, ConfigError> {
+pub(super) fn compose(
+    data: &DataArgs,
+    args: &PostArgs,
+    file: &File,
+    variables: Variables<'_>,
+) -> Result<post::Config, ConfigError> {
     let none = PostFile::default();
     let in_file = file.post.as_ref().unwrap_or(&none);
     let heartbeat = variables(HEARTBEAT).or(in_file.heartbeat_url.clone());
     let heartbeat = heartbeat.map(|text| Address::parse(HEARTBEAT, &text)).transpose()?;
     Ok(post::Config {
-        origin: file.public_url.clone().unwrap_or_default(),
+        origin: data.public_url.clone().or(file.public_url.clone()).unwrap_or_default(),
         webhook: webhook(args, in_file, variables)?,
         email: email(args, in_file)?,
         heartbeat,
