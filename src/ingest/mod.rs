@@ -16,6 +16,7 @@ mod ending;
 mod error;
 mod live;
 mod metadata;
+mod overtaken;
 mod receipt;
 mod status;
 mod turns;
@@ -122,21 +123,21 @@ impl Ingest {
     /// Must be called on the runtime that outlives the requests: the writers run there.
     pub fn new(config: Config, vault: Vault, catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
         let committer = Committer::start(catalog.clone(), audit.clone(), Arc::clone(&clock));
-        Self {
-            inner: Arc::new(Inner {
-                budget: Budget::new(config.buffer_bytes),
-                turns: Turns::new(config.max_writers),
-                config,
-                vault,
-                catalog,
-                audit,
-                clock,
-                runtime: Handle::current(),
-                committer,
-                live: Live::default(),
-                closing: AtomicBool::new(false),
-            }),
-        }
+        let inner = Arc::new(Inner {
+            budget: Budget::new(config.buffer_bytes),
+            turns: Turns::new(config.max_writers),
+            config,
+            vault,
+            catalog,
+            audit,
+            clock,
+            runtime: Handle::current(),
+            committer,
+            live: Live::default(),
+            closing: AtomicBool::new(false),
+        });
+        tokio::spawn(overtaken::watch(Arc::downgrade(&inner)));
+        Self { inner }
     }
 
     /// The longest upload taken, for `Tus-Max-Size`.
