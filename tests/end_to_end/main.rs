@@ -15,6 +15,8 @@ mod root_key_start;
 mod rotation;
 mod round_trip;
 mod tus;
+mod vehicle;
+mod wire;
 
 use std::path::PathBuf;
 
