@@ -273,6 +273,12 @@ pub(super) struct ServeArgs {
     /// The longest upload that is taken, in bytes (default and most: 64 GiB)
     #[arg(long, env = "DASHVAULT_MAX_UPLOAD_BYTES", value_name = "BYTES")]
     pub(super) max_upload_bytes: Option<u64>,
+    /// From so much of the disk of a folder of clips on, routine clips are asked to come later (default: 85)
+    #[arg(long, env = "DASHVAULT_DISK_ROUTINE_PERCENT", value_name = "PERCENT")]
+    pub(super) disk_routine_percent: Option<u32>,
+    /// From so much on, everything but events (default: 95)
+    #[arg(long, env = "DASHVAULT_DISK_EVENTS_PERCENT", value_name = "PERCENT")]
+    pub(super) disk_events_percent: Option<u32>,
     /// How long an owner's opened key stays in memory (default and most: 300)
     #[arg(long, env = "DASHVAULT_KEY_LIFE_SECS", value_name = "SECONDS")]
     pub(super) key_life_secs: Option<u64>,
