@@ -4,6 +4,7 @@ mod bad_input;
 mod beside;
 mod erasure;
 mod exposure_proof;
+mod fleet;
 mod frozen;
 mod memory;
 mod outage;
