@@ -74,4 +74,4 @@ pub use system_records::SystemRecordRow;
 pub use upload_keys::UploadKeyRow;
 pub use uploads::{Begun, NewUpload, OpenUploads, UploadRow, UploadStep, UploadTraits};
 pub use walks::{FindingRow, MOST_FINDINGS, NewFinding, WalkRow};
-pub use watchers::WatcherRow;
+pub use watchers::{WatchGapRow, WatcherRow, silent_after_ms};

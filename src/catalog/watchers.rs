@@ -3,8 +3,8 @@
 use sqlx::any::AnyRow;
 
 use super::row::Row;
-use super::{Catalog, CatalogError, Tx};
-use crate::model::UnixMs;
+use super::{Catalog, CatalogError, MOST_ROWS, Tx};
+use crate::model::{Bucket, ObjectId, UnixMs};
 
 /// Rounds that may be missing before a watch counts as silent: one or two fail when a store is restarted.
 const MISSING_ROUNDS: i64 = 5;
@@ -31,8 +31,23 @@ pub struct WatcherRow {
 impl WatcherRow {
     /// From when on nobody can say that it still looks.
     pub fn silent_from(&self) -> UnixMs {
-        self.round_at + MISSING_ROUNDS * self.interval_ms + ROUND_MS
+        self.round_at + silent_after_ms(self.interval_ms)
     }
+}
+
+/// How long after its last round a watch counts as silent.
+pub const fn silent_after_ms(interval_ms: i64) -> i64 {
+    MISSING_ROUNDS * interval_ms + ROUND_MS
+}
+
+/// A row of `watch_gaps`: a time in which nobody looked at a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchGapRow {
+    pub bucket: Bucket,
+    /// The last look before it.
+    pub from: UnixMs,
+    /// The first one after it.
+    pub to: UnixMs,
 }
 
 impl Catalog {
@@ -46,9 +61,51 @@ impl Catalog {
         .await?;
         rows.iter().map(read).collect()
     }
+
+    /// Times without a look that overlap what is from `from` on and before `to`, oldest first; at most ten thousand.
+    pub async fn watch_gaps(&self, from: UnixMs, to: UnixMs) -> Result<Vec<WatchGapRow>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT bucket, from_at, to_at FROM watch_gaps WHERE from_at < $1 AND to_at > $2 ORDER BY from_at, id LIMIT $3",
+        )
+        .bind(to)
+        .bind(from)
+        .bind(MOST_ROWS)
+        .fetch_all(self.readers())
+        .await?;
+        let rows = rows.iter().map(|row| Row::new("watch_gaps", row));
+        rows.map(|row| {
+            Ok(WatchGapRow {
+                bucket: row.state("bucket")?,
+                from: row.int("from_at")?,
+                to: row.int("to_at")?,
+            })
+        })
+        .collect()
+    }
+
+    /// When somebody looked at a bucket for the first time; none: never.
+    pub async fn first_look(&self, bucket: Bucket) -> Result<Option<UnixMs>, CatalogError> {
+        let row = sqlx::query("SELECT MIN(at) AS at FROM verdict_changes WHERE bucket = $1")
+            .bind(bucket.as_str())
+            .fetch_one(self.readers())
+            .await?;
+        Row::new("verdict_changes", &row).maybe_int("at")
+    }
 }
 
 impl Tx {
+    /// Keeps a time in which nobody looked at a bucket.
+    pub async fn note_watch_gap(&mut self, gap: &WatchGapRow) -> Result<(), CatalogError> {
+        sqlx::query("INSERT INTO watch_gaps (id, bucket, from_at, to_at) VALUES ($1, $2, $3, $4)")
+            .bind(ObjectId::random().as_bytes().to_vec())
+            .bind(gap.bucket.as_str())
+            .bind(gap.from)
+            .bind(gap.to)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
     /// Notes a round that was made, and whether it could tell anything; how the watcher stood before, unless this is its
     /// first.
     pub async fn round_made(

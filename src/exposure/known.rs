@@ -45,10 +45,15 @@ impl Known {
     }
 }
 
-fn standing(rows: &[VerdictRow], watchers: &[WatcherRow], is_withholding: bool, now: UnixMs) -> Standing {
-    // A watch that fell silent proves nothing any more, however well it all was when it last looked.
+/// How long a look tells something of the time after it. A watch that fell silent proves nothing any more, however well it all
+/// was when it last looked.
+pub(super) fn look_lasts_ms(watchers: &[WatcherRow]) -> i64 {
     let lasts = watchers.iter().map(|one| one.silent_from() - one.round_at).min();
-    let lasts = lasts.unwrap_or(UNKNOWN_FOR_MS);
+    lasts.unwrap_or(UNKNOWN_FOR_MS)
+}
+
+fn standing(rows: &[VerdictRow], watchers: &[WatcherRow], is_withholding: bool, now: UnixMs) -> Standing {
+    let lasts = look_lasts_ms(watchers);
     let of = |bucket: &Bucket| rows.iter().find(|row| row.bucket == *bucket);
     let is_private =
         |row: &VerdictRow| row.verdict == Verdict::Private && (0..lasts).contains(&(now - row.checked_at).max(0));

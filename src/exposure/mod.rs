@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use ask::Address;
 pub use known::{Known, Standing};
 
-use crate::catalog::{BucketSetting, Catalog, CatalogError, NewVerdict, VerdictSet};
+use crate::catalog::{BucketSetting, Catalog, CatalogError, NewVerdict, VerdictSet, WatchGapRow, silent_after_ms};
 use crate::model::{Bucket, Clock, Trouble, UnixMs, Verdict};
 use crate::store::Signer;
 use crate::vault::{Vault, VaultError};
@@ -238,6 +238,12 @@ impl Watch {
         let now = inner.clock.now_ms();
         let mut tx = inner.catalog.begin().await?;
         let set = tx.set_verdict(&told, now).await?;
+        if let Some(before) = &set.before
+            && now - before.checked_at > silent_after_ms(inner.config.interval_ms())
+        {
+            let (bucket, from) = (one.bucket, before.checked_at);
+            tx.note_watch_gap(&WatchGapRow { bucket, from, to: now }).await?;
+        }
         alarms::raise(&mut tx, &told, &set, now).await?;
         tx.commit().await?;
         self.alarm(one.bucket, &set, &reason, now).await?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::Serialize;
 
 use super::ExposureError;
+use super::known::look_lasts_ms;
 use crate::catalog::{Catalog, FindingRow, MOST_ROWS, Reachable, SpanRow, VerdictChangeRow, WalkRow};
 use crate::model::{Bucket, ObjectId, UnixMs, Verdict};
 use crate::vault::{StoredFlaw, object_path};
@@ -150,14 +151,27 @@ pub struct Found {
     pub gone_ms: Option<UnixMs>,
 }
 
-/// A time in which it could not be told.
+/// A time in which it could not be told what strangers got of a bucket.
 #[derive(Debug, Clone, Serialize)]
 pub struct NotTold {
     pub bucket: Bucket,
+    pub why: Why,
     pub from_ms: UnixMs,
     /// None: not within the window.
     pub to_ms: Option<UnixMs>,
     pub reason: String,
+}
+
+/// Why it could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nobody had looked yet.
+    NotLookedYet,
+    /// No watch ran, or it could not write down what it saw.
+    NoWatch,
+    /// A watch looked, and could not tell.
+    Unknown,
 }
 
 /// Signed statements that belong to the window.
@@ -191,7 +205,7 @@ impl Report {
             service: env!("CARGO_PKG_VERSION"),
             is_cut: changes.len() as i64 >= MOST_ROWS || exposures.len() as i64 >= MOST_ROWS,
             exposures,
-            not_told: not_told(&changes),
+            not_told: not_told(catalog, &changes, from, to.min(now)).await?,
             attestations: Attestations {
                 first_seq: within.first().map(|row| row.seq),
                 last_seq: within.last().map(|row| row.seq),
@@ -348,14 +362,54 @@ async fn epochs_stated(catalog: &Catalog, from: UnixMs, to: UnixMs) -> Result<BT
     Ok(within.filter_map(|row| epoch(&row.line)).collect())
 }
 
+/// Every time of a window in which it could not be told, bucket by bucket in the order of time. `until` is the window's end, or
+/// now where that is before it.
+async fn not_told(
+    catalog: &Catalog,
+    changes: &[VerdictChangeRow],
+    from: UnixMs,
+    until: UnixMs,
+) -> Result<Vec<NotTold>, ExposureError> {
+    let mut times = unknown(changes);
+    for &bucket in Bucket::ALL {
+        let first = catalog.first_look(bucket).await?;
+        if first.is_none_or(|at| at > from) {
+            times.push(NotTold {
+                bucket,
+                why: Why::NotLookedYet,
+                from_ms: from,
+                to_ms: first.filter(|at| *at < until),
+                reason: "nobody had looked at it yet".to_owned(),
+            });
+        }
+    }
+    let silence = |bucket, from_ms, to_ms| NotTold {
+        bucket,
+        why: Why::NoWatch,
+        from_ms,
+        to_ms,
+        reason: "no watch looked at it".to_owned(),
+    };
+    let gaps = catalog.watch_gaps(from, until).await?;
+    times.extend(gaps.iter().map(|gap| silence(gap.bucket, gap.from, Some(gap.to))));
+    // A silence that goes on has no row yet: whoever looks next writes it.
+    let lasts = look_lasts_ms(&catalog.watchers().await?);
+    let rows = catalog.verdicts().await?;
+    let silent = rows.iter().filter(|row| until - row.checked_at > lasts);
+    times.extend(silent.map(|row| silence(row.bucket, row.checked_at, None)));
+    times.sort_by_key(|time| (time.bucket.as_str(), time.from_ms, time.why));
+    Ok(times)
+}
+
 /// Times of unknown verdicts: of the changes in a window, and of the last one before it for each bucket.
-fn not_told(changes: &[VerdictChangeRow]) -> Vec<NotTold> {
+fn unknown(changes: &[VerdictChangeRow]) -> Vec<NotTold> {
     let unknown = changes
         .iter()
         .enumerate()
         .filter(|(_, change)| change.verdict == Verdict::Unknown);
     let times = unknown.map(|(at, change)| NotTold {
         bucket: change.bucket,
+        why: Why::Unknown,
         from_ms: change.at,
         to_ms: changes[at + 1..]
             .iter()

@@ -1,12 +1,14 @@
 //! Attestations and the report: what was open, what lay there, and what shows that it was ciphertext.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use dashvault::catalog::{self, Catalog, NewVerdict, Opening};
+use dashvault::catalog::{self, Catalog, NewVerdict, NoticeRow, Opening};
+use dashvault::exposure::Watch;
 use dashvault::exposure::attest::Attestor;
-use dashvault::exposure::report::{Report, Shown};
+use dashvault::exposure::report::{Report, Shown, Why};
 use dashvault::exposure::rolling::{self, Pace, Rolling, Step};
-use dashvault::model::{Bucket, FixedClock, ObjectId, UnixMs, Verdict};
+use dashvault::model::{Bucket, FixedClock, ObjectId, Severity, UnixMs, Verdict, moment};
 use dashvault::store::{Backend, Location, Store};
 use dashvault::vault::{self, OwnerKeys, Vault};
 use dashvault_keys::attestation::{self, Chain};
@@ -14,7 +16,7 @@ use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::{Faulty, Scratch};
 use std::sync::Arc;
 
-use crate::{an_object, an_owner};
+use crate::{an_object, an_owner, config};
 
 const NOW: UnixMs = 1_800_000_000_000;
 const MINUTE: UnixMs = 60_000;
@@ -101,6 +103,12 @@ impl House {
     /// The inventory walks through everything, if a walk is due.
     async fn walk(&self) {
         while self.rolling.step(100).await.unwrap() != Step::NothingDue {}
+    }
+
+    /// Notices of a kind, newest first.
+    async fn notices(&self, kind: &str) -> Vec<NoticeRow> {
+        let all = self.catalog.newest_notices(99).await.unwrap();
+        all.into_iter().filter(|one| one.kind == kind).collect()
     }
 
     async fn report(&self, from: UnixMs, to: UnixMs) -> Report {
@@ -193,8 +201,78 @@ async fn every_time_of_several_is_in_the_report_and_so_is_what_could_not_be_told
         .collect();
     assert_eq!(times, [(NOW + HOUR, Some(NOW + 2 * HOUR)), (NOW + 4 * HOUR, None)]);
     assert_eq!(report.exposures[1].last_private_ms, Some(NOW + 2 * HOUR));
-    let unknown: Vec<_> = report.not_told.iter().map(|one| (one.from_ms, one.to_ms)).collect();
+    let unknown = report.not_told.iter().filter(|one| one.why == Why::Unknown);
+    let unknown: Vec<_> = unknown.map(|one| (one.from_ms, one.to_ms)).collect();
     assert_eq!(unknown, [(NOW + 3 * HOUR, Some(NOW + 4 * HOUR))]);
+}
+
+/// The last look before the first silence of the next test, and the first one after it.
+const fn first_silence() -> (UnixMs, UnixMs) {
+    (NOW + 6 * MINUTE, NOW + 6 * MINUTE + 3 * HOUR)
+}
+
+#[tokio::test]
+async fn times_in_which_nobody_looked_are_in_the_report_one_by_one() {
+    let (house, folder) = (House::new().await, Scratch::new("watched-folder"));
+    let mut config = config(Bucket::Data, Vec::new(), Duration::from_secs(1));
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    config.watched[0].folder = Some(folder.path().to_owned());
+    config.interval = Duration::from_secs(60);
+    let watch = Watch::new(config, house.catalog.clone(), None, house.clock.clone()).unwrap();
+    let look = async || assert_eq!(watch.noted_round().await.unwrap()[0].set.verdict, Verdict::Private);
+    look().await;
+    for silence in [MINUTE, 5 * MINUTE, 3 * HOUR, MINUTE, 6 * MINUTE, MINUTE] {
+        house.clock.advance(silence);
+        look().await;
+    }
+    let last = house.now();
+    let told = house.notices("watch-back").await;
+    assert_eq!(
+        told.len(),
+        2,
+        "a watch that looks again says from when to when it did not: {told:?}"
+    );
+    assert!(told.iter().all(|one| one.severity == Severity::Info));
+    for at in [first_silence().0, first_silence().1] {
+        assert!(told[1].facts.contains(&moment(at)), "{}", told[1].facts);
+    }
+    let not_told = async |from, to| -> Vec<_> {
+        let told = house.report(from, to).await.not_told.into_iter();
+        let told = told.filter(|one| one.bucket == Bucket::Data);
+        told.map(|one| (one.why, one.from_ms, one.to_ms)).collect()
+    };
+    let (first, second) = (first_silence().0, NOW + 7 * MINUTE + 3 * HOUR);
+    let both = [
+        (Why::NoWatch, first, Some(first + 3 * HOUR)),
+        (Why::NoWatch, second, Some(second + 6 * MINUTE)),
+    ];
+    assert_eq!(not_told(NOW, last).await, both, "a few missing rounds are none");
+    assert_eq!(not_told(second, last).await, both[1..]);
+    let before = (Why::NotLookedYet, NOW - DAY, Some(NOW));
+    assert_eq!(not_told(NOW - DAY, NOW + MINUTE).await, [before]);
+    assert_eq!(
+        not_told(NOW - 2 * DAY, NOW - DAY).await,
+        [(Why::NotLookedYet, NOW - 2 * DAY, None)]
+    );
+    // The watch has ended, and nobody has looked since.
+    house.clock.advance(HOUR);
+    let now = house.now();
+    assert_eq!(not_told(second + HOUR, now).await, [(Why::NoWatch, last, None)]);
+    let report = house.report(NOW, now).await;
+    let text = report.markdown();
+    assert!(
+        text.contains("no bucket open to strangers in the window. There are"),
+        "{text}"
+    );
+    assert_eq!(text.matches("- not told: data: ").count(), 3, "{text}");
+    let other = report.not_told.iter().find(|one| one.bucket == Bucket::Staging);
+    assert_eq!(
+        other.map(|one| one.why),
+        Some(Why::NotLookedYet),
+        "a bucket that nobody watches"
+    );
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["not_told"][0]["why"], "no-watch");
 }
 
 #[tokio::test]
@@ -290,4 +368,36 @@ async fn nothing_is_chained_to_a_line_that_was_altered_in_the_database() {
     };
     assert!(house.vault.attest(Some(line), seen.clone()).is_ok());
     assert!(house.vault.attest(Some(&altered), seen).is_err());
+}
+
+#[tokio::test]
+async fn a_canary_that_somebody_deleted_is_told_of_once_and_put_back() {
+    let house = House::new().await;
+    let plant = async || house.vault.plant_canaries(&[Bucket::Data]).await.unwrap();
+    plant().await;
+    let canary = house.catalog.canaries().await.unwrap()[0];
+    let path = vault::object_path(Bucket::Data, canary.object);
+    house.data.remove(&path).await;
+    plant().await;
+    assert_eq!(
+        house.notices("canary-gone").await.len(),
+        0,
+        "it may have been under way"
+    );
+    house.clock.advance(11 * MINUTE);
+    house.data.remove(&path).await;
+    for _ in 0..2 {
+        plant().await;
+        house.clock.advance(MINUTE);
+    }
+    let told = house.notices("canary-gone").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].severity, Severity::Page);
+    assert!(told[0].facts.contains(&path), "by name: {}", told[0].facts);
+    house.clock.advance(HOUR);
+    plant().await;
+    assert_eq!(house.notices("canary-gone").await.len(), 1, "it lies there again");
+    house.data.remove(&path).await;
+    plant().await;
+    assert_eq!(house.notices("canary-gone").await.len(), 2, "another time");
 }

@@ -42,13 +42,18 @@ fn fill(text: &mut String, report: &Report) -> std::fmt::Result {
     if report.not_told.is_empty() {
         writeln!(
             text,
-            "Nothing that the watch looked at: each of its verdicts was private or exposed. Of times before its first look, or in \
-             which it was silent, nobody can tell; the statements below say when it looked.\n"
+            "Nothing: a watch looked at every bucket through the whole window, and each of its verdicts was private or exposed.\n"
         )?;
     }
     for one in &report.not_told {
         let to = one.to_ms.map_or_else(|| "the window's end".to_owned(), time);
-        writeln!(text, "- {}: {} to {to}: {}", one.bucket, time(one.from_ms), one.reason)?;
+        let bucket = one.bucket;
+        writeln!(
+            text,
+            "- not told: {bucket}: {} to {to}: {}",
+            time(one.from_ms),
+            one.reason
+        )?;
     }
     writeln!(text, "\n## Signed statements\n")?;
     let told = &report.attestations;
@@ -66,7 +71,11 @@ fn fill(text: &mut String, report: &Report) -> std::fmt::Result {
 fn summary(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(text, "## In short\n")?;
     if report.exposures.is_empty() {
-        return writeln!(text, "The watch saw no bucket open to strangers in the window.\n");
+        let but = match report.not_told.len() {
+            0 => String::new(),
+            times => format!(" There are {times} times in which it could not be told: see below."),
+        };
+        return writeln!(text, "The watch saw no bucket open to strangers in the window.{but}\n");
     }
     writeln!(
         text,
