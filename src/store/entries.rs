@@ -1,14 +1,20 @@
 //! Everything that lies in a bucket, whoever put it there and whatever its name: for those who look for what is not ours.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{Attribute, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _};
+use object_store::{Attribute, GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
 
-use super::{Location, Store, StoreError, error};
+use super::{Location, Store, StoreError, error, names};
 use crate::model::ObjectId;
+
+/// Entries of a folder that are held at once.
+const PAGE: usize = 1_000;
+/// Ours lie in folders of one level; what is deeper than this is told of as one thing.
+const MOST_DEEP: usize = 32;
 
 /// Types that a service names when nobody told it one.
 const NO_TYPES: [&str; 2] = ["application/octet-stream", "binary/octet-stream"];
@@ -43,65 +49,77 @@ impl Location {
         }
     }
 
-    fn entry(self, meta: ObjectMeta) -> Entry {
+    fn entry(self, path: String, size_bytes: u64) -> Entry {
+        let named = Path::parse(&path).ok().and_then(|path| {
+            let mut beside = self.beside().iter();
+            beside.find_map(|at| at.id(&path).map(|id| (*at, id)))
+        });
         Entry {
-            named: self
-                .beside()
-                .iter()
-                .find_map(|at| at.id(&meta.location).map(|id| (*at, id))),
-            path: meta.location.into(),
-            size_bytes: meta.size,
+            path,
+            named,
+            size_bytes,
         }
     }
 }
 
-/// A folder tells its files in no order, so it is gone through folder by folder, by their names; of each at most `most` are
-/// held.
-async fn first_in_folder(
-    objects: &dyn ObjectStore,
-    after: Option<&Path>,
+/// A folder tells its files in no order, so it is gone through folder by folder, by their names. The store's client ends a
+/// listing at the first name that it cannot read, so it is not asked.
+struct Walk {
+    after: Vec<String>,
     most: usize,
-) -> object_store::Result<Vec<ObjectMeta>> {
-    let top = objects.list_with_delimiter(None).await?;
-    let mut places: BTreeMap<Vec<String>, Option<ObjectMeta>> = BTreeMap::new();
-    places.extend(top.common_prefixes.into_iter().map(|folder| (parts(&folder), None)));
-    places.extend(top.objects.into_iter().map(|meta| (parts(&meta.location), Some(meta))));
-    let after = after.map(parts).unwrap_or_default();
-    let mut found = Vec::new();
-    for (place, file) in places {
-        let room = most - found.len();
-        if room == 0 {
-            break;
+    found: Vec<Entry>,
+}
+
+impl Walk {
+    /// Gathers what lies in `folder` behind the last one; `above` are the names that lead to it.
+    fn gather(&mut self, location: Location, folder: &std::path::Path, above: &[String]) -> io::Result<()> {
+        let mut names = BTreeMap::new();
+        let here = match std::fs::read_dir(folder) {
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            here => here?,
+        };
+        for entry in here {
+            let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            let kind = match std::fs::symlink_metadata(&entry) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                about => about?,
+            };
+            let is_folder = kind.is_dir() && above.len() < MOST_DEEP;
+            let name = match is_folder || kind.is_file() {
+                true => names::of_file(&name),
+                // We make no links: what it leads to is not looked for, and that it is there is told.
+                false => names::marked(name.as_encoded_bytes()),
+            };
+            names.insert(name, (entry, is_folder, kind.len()));
         }
-        match file {
-            Some(meta) if place > after => found.push(meta),
+        for (name, (path, is_folder, size_bytes)) in names {
+            if self.found.len() == self.most {
+                break;
+            }
+            let place = [above, &[name]].concat();
+            if !is_folder {
+                if place > self.after && !is_half_file(&place) {
+                    self.found.push(location.entry(place.join("/"), size_bytes));
+                }
+                continue;
+            }
             // Everything beneath it was passed.
-            None if after.first().is_some_and(|passed| place[0] < *passed) => {}
-            None => found.extend(first_beneath(objects, &Path::from_iter(place), &after, room).await?),
-            Some(_) => {}
-        }
-    }
-    Ok(found)
-}
-
-async fn first_beneath(
-    objects: &dyn ObjectStore,
-    folder: &Path,
-    after: &[String],
-    most: usize,
-) -> object_store::Result<Vec<ObjectMeta>> {
-    let mut first: BTreeMap<Vec<String>, ObjectMeta> = BTreeMap::new();
-    let mut listing = objects.list(Some(folder));
-    while let Some(meta) = listing.try_next().await? {
-        let name = parts(&meta.location);
-        if name.as_slice() > after {
-            first.insert(name, meta);
-            if first.len() > most {
-                first.pop_last();
+            let passed = self.after.get(..place.len());
+            if passed.is_none_or(|passed| place.as_slice() >= passed) {
+                self.gather(location, &path, &place)?;
             }
         }
+        Ok(())
     }
-    Ok(first.into_values().collect())
+}
+
+/// Of one of our objects, under way; those of a killed process go at the next start.
+fn is_half_file(place: &[String]) -> bool {
+    let name = place.last().and_then(|name| name.rsplit_once('#'));
+    name.is_some_and(|(name, number)| {
+        number.bytes().all(|byte| byte.is_ascii_digit()) && name.parse::<ObjectId>().is_ok()
+    })
 }
 
 /// A name as its parts: so a folder and what lies in it stand together, whatever comes before and behind.
@@ -112,12 +130,24 @@ fn parts(path: &Path) -> Vec<String> {
 impl Store {
     /// Everything in a location's bucket, in no order.
     pub fn entries(&self, location: Location) -> BoxStream<'static, Result<Entry, StoreError>> {
-        let listing = self.at(location).objects.list(None);
-        listing
-            .map(move |entry| match entry {
-                Ok(meta) => Ok(location.entry(meta)),
-                Err(error) => Err(StoreError::from_listing(error, location.as_str())),
-            })
+        let failed = move |error| StoreError::from_listing(error, location.as_str());
+        if self.at(location).folder.is_none() {
+            let listing = self.at(location).objects.list(None).map_err(failed);
+            return listing
+                .map_ok(move |meta| location.entry(meta.location.into(), meta.size))
+                .boxed();
+        }
+        let pages = futures_util::stream::try_unfold(
+            (self.clone(), None),
+            move |(store, after): (Self, Option<String>)| async move {
+                let page = store.entries_after(location, after.as_deref(), PAGE).await?;
+                let after = page.last().map(|entry| entry.path.clone());
+                Ok::<_, StoreError>(after.map(|after| (page, (store, Some(after)))))
+            },
+        );
+        pages
+            .map_ok(|page| futures_util::stream::iter(page.into_iter().map(Ok)))
+            .try_flatten()
             .boxed()
     }
 
@@ -135,26 +165,41 @@ impl Store {
             .map(Path::parse)
             .transpose()
             .map_err(|error| failed(error.into()))?;
-        let found = match (&backend.folder, &after) {
-            (Some(_), after) => first_in_folder(backend.objects.as_ref(), after.as_ref(), most).await,
-            (None, Some(after)) => {
-                backend
-                    .objects
-                    .list_with_offset(None, after)
-                    .take(most)
-                    .try_collect()
-                    .await
+        if let Some(folder) = backend.folder.clone() {
+            let mut walk = Walk {
+                after: after.as_ref().map(parts).unwrap_or_default(),
+                most,
+                found: Vec::new(),
+            };
+            let walked = tokio::task::spawn_blocking(move || walk.gather(location, &folder, &[]).map(|()| walk.found));
+            let walked = walked.await.map_err(|error| StoreError::Unavailable(error.into()))?;
+            return walked.map_err(|error| StoreError::Unavailable(error.into()));
+        }
+        let found: Result<Vec<ObjectMeta>, _> = match &after {
+            Some(after) => {
+                let listing = backend.objects.list_with_offset(None, after);
+                listing.take(most).try_collect().await
             }
-            (None, None) => backend.objects.list(None).take(most).try_collect().await,
+            None => backend.objects.list(None).take(most).try_collect().await,
         };
-        let found: Vec<ObjectMeta> = found.map_err(failed)?;
-        Ok(found.into_iter().map(|meta| location.entry(meta)).collect())
+        let found = found.map_err(failed)?.into_iter();
+        Ok(found
+            .map(|meta| location.entry(meta.location.into(), meta.size))
+            .collect())
     }
 
     /// The first `most` bytes of something that was listed; none when it is gone.
     pub async fn look(&self, location: Location, path: &str, most: u64) -> Result<Option<Looked>, StoreError> {
         let objects = &self.at(location).objects;
         let failed = |error| StoreError::from_listing(error, location.as_str());
+        if names::is_marked(path) {
+            // It was listed, and cannot be asked for.
+            return Ok(Some(Looked {
+                head: bytes::Bytes::new(),
+                size_bytes: 0,
+                is_labelled: false,
+            }));
+        }
         let path = Path::parse(path).map_err(|error| failed(error.into()))?;
         let options = GetOptions {
             range: Some(GetRange::Bounded(0..most)),
@@ -211,6 +256,53 @@ mod tests {
             names.extend(some.into_iter().map(|entry| entry.path));
         }
         panic!("no end: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_name_cannot_be_read_ends_no_walk_and_is_handed_on() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::Folder {
+            dir: dir.path().to_owned(),
+        };
+        let store = Store::open(&config).await.unwrap();
+        let id = ObjectId::random();
+        store
+            .put(Location::Data, id, bytes::Bytes::from_static(b"x"))
+            .await
+            .unwrap();
+        let ours = Location::Data.name(id);
+        let shelf = dir.path().join("objects").join(&ours[..2]);
+        for (round, place) in [shelf, dir.path().join("objects")].into_iter().enumerate() {
+            for odd in [&b"a\nb.mp4"[..], b"not \xff UTF-8.mp4"] {
+                std::fs::write(place.join(std::ffi::OsStr::from_bytes(odd)), "plain").unwrap();
+            }
+            for most in [1, 2, 100] {
+                let walked = walked(&store, most).await;
+                assert_eq!(walked.len(), 1 + 2 * (round + 1), "{most} at a time: {walked:?}");
+                assert_eq!(walked.iter().filter(|name| **name == ours).count(), 1);
+                let odd = walked.iter().filter(|name| names::is_marked(name));
+                assert_eq!(odd.count(), 2 * (round + 1), "{walked:?}");
+            }
+            for name in walked(&store, 100).await {
+                assert!(store.look(Location::Data, &name, 8).await.unwrap().is_some(), "{name}");
+            }
+            let all: Vec<_> = store.entries(Location::Data).try_collect().await.unwrap();
+            assert_eq!(all.len(), 1 + 2 * (round + 1));
+            // A half file of ours is under way; of anything else it is something that lies there.
+            std::fs::write(place.join(format!("{}#1", ObjectId::random())), "x").unwrap();
+            assert_eq!(walked(&store, 100).await.len(), all.len());
+            std::fs::write(place.join("clip.mp4#1"), "x").unwrap();
+            assert_eq!(walked(&store, 100).await.len(), all.len() + 1);
+            std::fs::remove_file(place.join("clip.mp4#1")).unwrap();
+            std::os::unix::fs::symlink(dir.path(), place.join("circle")).unwrap();
+            assert_eq!(
+                walked(&store, 100).await.len(),
+                all.len() + 1,
+                "a link is told of, and not followed"
+            );
+            std::fs::remove_file(place.join("circle")).unwrap();
+        }
     }
 
     #[tokio::test]

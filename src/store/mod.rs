@@ -7,6 +7,7 @@ mod entries;
 mod error;
 mod facts;
 mod folder;
+mod names;
 mod parts;
 mod s3;
 mod sign;
@@ -245,17 +246,6 @@ impl Store {
             self.at(location).ping(location).await?;
         }
         Ok(())
-    }
-
-    /// Of a thousand parts of the fullest disk that clips are written to, how many are used; none where that is a service's matter.
-    pub async fn used_permille(&self) -> Result<Option<u32>, StoreError> {
-        let mut most = None;
-        for location in [Location::Data, Location::Staging] {
-            if let Some(folder) = &self.at(location).folder {
-                most = most.max(Some(folder::used_permille(folder).await?));
-            }
-        }
-        Ok(most)
     }
 
     /// Stores a whole object; it is durable afterwards.

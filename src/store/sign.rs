@@ -39,6 +39,18 @@ impl Signer {
         self.credential.key_id == other.credential.key_id
     }
 
+    /// Signs a request of the store's client again, after its address was changed; one that cannot be signed is refused by the
+    /// service, as it was signed for another address.
+    pub(super) fn sign_again(&self, request: &mut HttpRequest) {
+        let signed = AwsAuthorizer::new(&self.credential, "s3", &self.region).try_authorize(request, None);
+        if let Err(error) = signed {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a listing could not be signed again"
+            );
+        }
+    }
+
     /// Names and values of the headers of a request without a body. `url` holds the host that is asked for.
     pub fn sign(&self, method: &str, url: &str) -> Result<Vec<(String, String)>, StoreError> {
         let unusable = |why: &dyn fmt::Display| StoreError::Config {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dashvault::model::ObjectId;
 use dashvault::store::{Backend, Config, Location, S3, Store, StoreError};
-use dashvault_test_support::{Fault, Faulty, Scratch, Seaweed};
+use dashvault_test_support::{Fault, Faulty, HttpServer, Reply, Scratch, Seaweed};
 use futures_util::TryStreamExt as _;
 
 mod contract;
@@ -240,4 +240,91 @@ async fn whatever_stands_beside_an_object_of_a_real_store_is_seen() {
         .unwrap();
     let names: Vec<_> = some.into_iter().map(|entry| entry.path).collect();
     assert_eq!(names, ["labelled-2", "labelled-3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_cannot_be_read_end_no_listing_and_none_is_passed_over() {
+    // In the order of a store; a page has one name, so that a listing goes on behind each of them.
+    const NAMES: [&str; 9] = [
+        "/at the beginning",
+        "a",
+        "a/",
+        "a/../b",
+        "a//b",
+        "aa/bb",
+        "tab\tand\nline",
+        "unreadable-name-7a7a",
+        "z",
+    ];
+    let escaped = |name: &str| name.replace('\t', "&#9;").replace('\n', "&#10;");
+    let server = HttpServer::start(move |request| {
+        let url = reqwest::Url::parse(&format!("http://store{}", request.path)).expect("an address");
+        let value = |of: &str| {
+            let pair = url.query_pairs().find(|(name, _)| name == of);
+            pair.map(|(_, value)| value.into_owned()).unwrap_or_default()
+        };
+        let after = std::cmp::max(value("start-after"), value("continuation-token"));
+        let behind: Vec<_> = NAMES
+            .iter()
+            .filter(|name| **name > after.as_str() && value("prefix").is_empty())
+            .collect();
+        let one = behind.first().map_or_else(String::new, |name| {
+            let name = escaped(name);
+            format!(
+                "<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><Size>1</Size></Contents>"
+            )
+        });
+        let next = match behind.len() {
+            0 | 1 => String::new(),
+            _ => format!("<NextContinuationToken>{}</NextContinuationToken>", escaped(behind[0])),
+        };
+        Reply::ok(format!(
+            "<?xml version=\"1.0\"?><ListBucketResult>{one}{next}</ListBucketResult>"
+        ))
+    });
+    let config = S3 {
+        endpoint: Some(server.url()),
+        ..s3(Seaweed::shared())
+    };
+    let store = Store::open(&Config::S3(config)).await.unwrap();
+    let all: Vec<_> = store.entries(Location::Data).try_collect().await.unwrap();
+    assert_eq!(all.len(), NAMES.len(), "{all:?}");
+    for most in [1, 2, 3, 100] {
+        let (mut walked, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let some = store
+                .entries_after(Location::Data, after.as_deref(), most)
+                .await
+                .unwrap();
+            let Some(last) = some.last() else { break };
+            after = Some(last.path.clone());
+            walked.extend(some);
+            assert!(walked.len() <= NAMES.len(), "{walked:?}");
+        }
+        assert_eq!(walked, all, "{most} at a time");
+    }
+    let readable: Vec<_> = all
+        .iter()
+        .filter(|entry| NAMES.contains(&entry.path.as_str()))
+        .collect();
+    assert_eq!(readable.len(), 3, "the others stand for what cannot be read: {all:?}");
+    assert_eq!(all.iter().filter(|entry| entry.named.is_some()).count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_server_believes_a_listing_that_goes_on_behind_a_name_that_cannot_be_read() {
+    let seaweed = Seaweed::shared();
+    let config = s3(seaweed);
+    let store = Store::open(&Config::S3(config.clone())).await.unwrap();
+    for name in ["aa/first", "zz/last"] {
+        seaweed.request(
+            "PUT",
+            &format!("/{}/{name}", config.data_bucket),
+            &["--data-binary", "x"],
+        );
+    }
+    let stands_for = format!("unreadable-name-{}", data_encoding::HEXLOWER.encode(b"b//\xc3\xa9 ~'"));
+    let behind = store.entries_after(Location::Data, Some(&stands_for), 9).await.unwrap();
+    let names: Vec<_> = behind.into_iter().map(|entry| entry.path).collect();
+    assert_eq!(names, ["zz/last"]);
 }
