@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dashvault::exposure::{Address, Watch, address};
-use dashvault::model::{Bucket, SystemClock, Verdict};
+use dashvault::model::{Bucket, Severity, SystemClock, Verdict};
 use dashvault::store::{self, Backend, Signer, Store};
 use dashvault_test_support::{Fault as StoreFault, Faulty};
 
@@ -242,6 +242,12 @@ async fn a_write_that_succeeds_is_an_opening_named_and_removed() {
         "{rows:?}"
     );
     assert_eq!(house.catalog.probe_writes_left(9).await.unwrap(), [], "taken back");
+    let notices = house.catalog.newest_notices(9).await.unwrap();
+    let told: Vec<_> = notices.iter().filter(|one| one.kind == "stranger-wrote").collect();
+    assert_eq!(told.len(), 1, "{notices:?}");
+    assert_eq!(told[0].severity, Severity::Page);
+    let name = rows[0].opening.object.as_deref().unwrap();
+    assert!(told[0].facts.contains(name), "by name: {}", told[0].facts);
     // Without the vault it stays noted for a watch that has one.
     let alone = config(Bucket::Staging, path_style, PATIENCE);
     let alone = Watch::new(alone, house.catalog.clone(), None, Arc::new(SystemClock)).unwrap();

@@ -11,5 +11,4 @@ mod ranges;
 mod sessions;
 mod silence;
 mod streams;
-mod vehicles;
 mod world;
