@@ -41,6 +41,7 @@ torture: web ## the same tests with the full counts
 
 bench: build ## speed and memory as ratios, measured in one run
 	@.ci/install test
+	@.ci/install bench
 	.ci/node cargo bench --locked --workspace --no-fail-fast --bench '*'
 
 image-test: ## builds the container image without an engine and asks it for /readyz

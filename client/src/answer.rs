@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, ETAG, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -41,6 +41,10 @@ impl Answer {
     /// `Upload-Offset`.
     pub fn offset(&self) -> Option<u64> {
         text(self.response.headers(), "upload-offset")?.parse().ok()
+    }
+
+    pub fn etag(&self) -> Option<&str> {
+        text(self.response.headers(), ETAG.as_str())
     }
 
     pub fn location(&self) -> Option<&str> {

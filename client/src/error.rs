@@ -117,6 +117,21 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// Another process works with this state folder.
+    #[error("another program is uploading with {}: one at a time", folder.display())]
+    StateInUse {
+        /// The state folder.
+        folder: PathBuf,
+    },
+    /// The count of what was sent over cellular is damaged.
+    #[error(
+        "{} is damaged: how much was sent this month is not known; remove it to begin a new count, no clip is lost by that",
+        path.display()
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+    },
     /// The server answers what this client does not understand.
     #[error("the vault answered something unexpected: {reason}")]
     Protocol {

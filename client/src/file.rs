@@ -28,9 +28,33 @@ pub(crate) fn write(path: &Path, bytes: &[u8], keep: bool) -> Result<(), ClientE
     let written = write_synced(&temporary, bytes).and_then(|()| put_in_place(&temporary, path, keep));
     // Gone already when it was renamed.
     let _ = std::fs::remove_file(&temporary);
-    written
-        .and_then(|()| File::open(folder_of(path))?.sync_all())
-        .map_err(failed)
+    written.and_then(|()| sync_folder_of(path)).map_err(failed)
+}
+
+/// Makes durable that a file was made, renamed or removed.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// A folder that only its owner may look into, and those above it.
+pub(crate) fn make_private_folder(folder: &Path) -> Result<(), ClientError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(folder);
+    made.and_then(|()| sync_folder_of(folder))
+        .map_err(|source| failure(folder, source))
+}
+
+/// A file or folder that cannot be read.
+pub(crate) fn unreadable(path: &Path, source: io::Error) -> ClientError {
+    ClientError::File {
+        path: path.to_owned(),
+        doing: Doing::Read,
+        source,
+    }
 }
 
 fn failure(path: &Path, source: io::Error) -> ClientError {

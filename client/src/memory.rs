@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::now_ms;
-use crate::{ClientError, Device, Doing, file};
+use crate::{ClientError, Device, file};
 
 /// An unfinished upload is forgotten by the vault long before.
 const MAX_AGE_MS: i64 = 31 * 24 * 60 * 60 * 1000;
@@ -49,7 +49,7 @@ impl Memory {
 
     pub fn keep(&self, url: &str) -> Result<(), ClientError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        make_private(folder)?;
+        file::make_private_folder(folder)?;
         let record = Record {
             url: url.to_owned(),
             bytes: self.bytes,
@@ -63,17 +63,4 @@ impl Memory {
         // A record that stays behind costs one question to the vault.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-fn make_private(folder: &Path) -> Result<(), ClientError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|source| ClientError::File {
-            path: folder.to_owned(),
-            doing: Doing::Write,
-            source,
-        })
 }

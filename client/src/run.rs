@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dashvault_keys::receipt;
-use dashvault_keys::system::{ReceiptKey, trusted_from};
 use data_encoding::BASE64;
-use data_encoding::BASE64URL_NOPAD;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
-use serde::Deserialize;
 use tokio::time::sleep;
 
 use crate::answer::Answer;
-use crate::device::id_bytes;
+use crate::ask::{Setback, setback, unreachable};
+use crate::budget::Allowance;
 use crate::memory::Memory;
 use crate::pause::Pauses;
+use crate::pipe::Pipe;
+use crate::receipt::Delivered;
 use crate::source::Source;
 use crate::{Client, ClientError, Options, Progress, Stage};
 
@@ -45,34 +44,10 @@ pub(crate) struct Run<'a, P> {
     held: u64,
     /// Uploads begun since a byte was last gained.
     beginnings: u32,
-}
-
-/// Why a try did not bring it to the end.
-enum Setback {
-    /// Try again, no sooner than this.
-    Later(Duration, ClientError),
-    /// The vault does not have this upload any more.
-    Lost(ClientError),
-    /// Trying again would not help.
-    Final(ClientError),
-}
-
-#[derive(Deserialize)]
-struct KeysAnswer {
-    keys: Vec<KeyAnswer>,
-}
-
-#[derive(Deserialize)]
-struct KeyAnswer {
-    version: u32,
-    since_ms: i64,
-    public_key: String,
-    endorsement: String,
-}
-
-#[derive(Deserialize)]
-struct ReceiptAnswer {
-    receipt: String,
+    /// What the link lets through; none where bytes cost nothing.
+    allowance: Option<Allowance<'a>>,
+    /// What the request under way has handed over.
+    pipe: Pipe,
 }
 
 impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
@@ -87,7 +62,45 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
             gained_at: Instant::now(),
             held: 0,
             beginnings: 0,
+            allowance: None,
+            pipe: Pipe::new(Instant::now()),
         }
+    }
+
+    /// Sends no more than this lets through.
+    #[must_use]
+    pub fn within(mut self, allowance: Option<Allowance<'a>>) -> Self {
+        self.allowance = allowance;
+        self
+    }
+
+    /// One try without a pause, from wherever the vault stands; the upload's URL when every byte is durable. An upload that
+    /// the vault does not have any more is begun anew.
+    pub async fn attempt(&mut self) -> Result<String, Setback> {
+        loop {
+            let recalled = self.memory.recall();
+            let mut url = recalled.and_then(|url| self.client.connection().resolve(&url));
+            match self.try_to_send(&mut url).await {
+                Err(Setback::Lost(error)) => {
+                    self.memory.forget();
+                    self.held = 0;
+                    if self.beginnings > 0 {
+                        return Err(Setback::Later(Duration::ZERO, error));
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Bytes that the vault told it has.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// How long it takes until the bytes of a request that was dropped midway have arrived.
+    pub fn drains_within(&self) -> Duration {
+        self.pipe.drains_within(Instant::now())
     }
 
     /// Until every byte is durable in the vault; the upload's URL.
@@ -99,6 +112,7 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
                 Ok(url) => return Ok(url),
                 Err(Setback::Final(error)) => return Err(error),
                 Err(Setback::Later(after, error)) => self.pause(after, error).await?,
+                Err(Setback::Unaffordable) => self.pause(Duration::ZERO, unaffordable()).await?,
                 Err(Setback::Lost(error)) => {
                     self.memory.forget();
                     url = None;
@@ -171,7 +185,7 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
         let length = self.source.bytes().to_string();
         let metadata = self.metadata();
         let headers = [("Upload-Length", &*length), ("Upload-Metadata", &*metadata)];
-        let answer = self.ask(Method::POST, "/v1/uploads", &headers).await?;
+        let answer = self.client.ask(Method::POST, "/v1/uploads", &headers).await?;
         if answer.status() != 201 {
             return Err(setback(answer).await.of_beginning());
         }
@@ -208,7 +222,7 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
 
     /// Where the upload stands.
     async fn offset(&self, url: &str) -> Result<u64, Setback> {
-        let answer = self.ask(Method::HEAD, url, &[]).await?;
+        let answer = self.client.ask(Method::HEAD, url, &[]).await?;
         if !answer.is_success() {
             return Err(setback(answer).await);
         }
@@ -237,25 +251,40 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     }
 
     async fn patch(&mut self, url: &str) -> Result<Answer, Setback> {
-        let (from, total) = (self.held, self.source.bytes());
+        let from = self.held;
         let sent = Arc::new(AtomicU64::new(0));
-        let body = Body::wrap_stream(self.source.from(from, Arc::clone(&sent)).await?);
+        let mut length = self.source.bytes() - from;
+        // However this ends, also when it is dropped midway, what was not sent is given back.
+        let mut _grant = None;
+        if let Some(allowance) = &self.allowance {
+            let grant = allowance
+                .take(length, Arc::clone(&sent))?
+                .ok_or(Setback::Unaffordable)?;
+            length = grant.bytes();
+            _grant = Some(grant);
+        }
+        let body = Body::wrap_stream(self.source.from(from, length, Arc::clone(&sent)).await?);
         let request = self.client.connection().open_ended(Method::PATCH, url);
         let request = request
             .bearer_auth(self.client.token())
             .header("Tus-Resumable", "1.0.0")
             .header("Upload-Offset", from)
             .header(CONTENT_TYPE, "application/offset+octet-stream")
-            .header(CONTENT_LENGTH, total - from)
+            .header(CONTENT_LENGTH, length)
             .body(body);
         let mut sending = pin!(request.send());
         let (mut moved_at, mut last) = (Instant::now(), 0);
+        self.pipe = Pipe::new(moved_at);
         loop {
             tokio::select! {
-                answer = &mut sending => return answer.map(Answer::of).map_err(unreachable),
+                answer = &mut sending => {
+                    self.pipe = Pipe::new(Instant::now());
+                    return answer.map(Answer::of).map_err(unreachable);
+                }
                 () = sleep(TICK) => {}
             }
             let now = sent.load(Ordering::Relaxed);
+            self.pipe.note(now, Instant::now());
             if now != last {
                 (moved_at, last) = (Instant::now(), now);
                 self.tell(Stage::Sending, from + now);
@@ -269,143 +298,47 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     }
 
     /// Until the vault signs that it holds exactly this file; the receipt, verified.
-    pub async fn wait_for_receipt(&mut self, url: &str, clip_id: &str) -> Result<String, ClientError> {
-        let target = format!("{url}/receipt");
+    pub async fn wait_for_receipt(&mut self, url: &str) -> Result<String, ClientError> {
+        let delivered = Delivered {
+            url,
+            bytes: self.source.bytes(),
+            digest: self.source.digest(),
+        };
         let mut poll = RECEIPT_POLL;
         self.gained_at = Instant::now();
         self.pauses.reset();
         loop {
             self.tell(Stage::Sealing, self.source.bytes());
-            match self.ask(Method::GET, &target, &[]).await {
-                Ok(answer) if answer.status() == 200 => {
-                    let answer: ReceiptAnswer = answer.json().await?;
-                    self.check(&answer.receipt, clip_id).await?;
-                    self.memory.forget();
-                    return Ok(answer.receipt);
-                }
-                Ok(answer) if answer.status() == 202 => {
+            match delivered.receipt(self.client).await {
+                Ok(Some(receipt)) => return Ok(receipt),
+                Ok(None) => {
                     // The vault is there and at it: only silence counts towards giving up.
                     self.gained_at = Instant::now();
                     self.pauses.reset();
                     sleep(poll).await;
                     poll = (poll * 5 / 4).min(RECEIPT_POLL_LONGEST);
                 }
-                // The bytes that arrived are not those that were announced: no waiting brings a receipt for them.
-                Ok(answer) if answer.status() == 409 => {
-                    self.memory.forget();
-                    return Err(answer.refused().await);
-                }
-                Ok(answer) => match setback(answer).await {
-                    Setback::Later(after, error) => self.pause(after, error).await?,
-                    Setback::Lost(error) | Setback::Final(error) => {
-                        // The next call begins anew.
-                        self.memory.forget();
-                        return Err(error);
-                    }
-                },
                 Err(Setback::Later(after, error)) => self.pause(after, error).await?,
-                Err(Setback::Lost(error) | Setback::Final(error)) => return Err(error),
+                Err(Setback::Unaffordable) => self.pause(Duration::ZERO, unaffordable()).await?,
+                // The upload is what it was; the word about it is wrong.
+                Err(Setback::Final(error @ (ClientError::Receipt { .. } | ClientError::Protocol { .. }))) => {
+                    return Err(error);
+                }
+                Err(Setback::Lost(error) | Setback::Final(error)) => {
+                    // The next call begins anew.
+                    self.memory.forget();
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// Checks that a receipt is the vault's word for exactly this file.
-    async fn check(&self, text: &str, clip_id: &str) -> Result<(), ClientError> {
-        let wrong = |reason| Err(ClientError::Receipt { reason });
-        let paired = self.client.device().vault_public_key();
-        let mut receipt = receipt::verify(text, paired);
-        if receipt.is_none() {
-            // The vault may have rotated its key since the pairing: what the old one vouches for is believed, nothing else.
-            let keys = self.receipt_keys().await?;
-            let trusted = trusted_from(paired, &keys);
-            receipt = trusted.iter().find_map(|key| receipt::verify(text, key));
-        }
-        let Some(receipt) = receipt else {
-            return wrong("it is not signed by the vault that this vehicle was paired with");
-        };
-        if Some(receipt.clip) != id_bytes(clip_id) {
-            return wrong("it is for another clip");
-        }
-        if receipt.length != self.source.bytes() || receipt.sha256 != *self.source.digest() {
-            return wrong("it is for other bytes");
-        }
-        Ok(())
-    }
-
-    async fn receipt_keys(&self) -> Result<Vec<ReceiptKey>, ClientError> {
-        let answer = match self.ask(Method::GET, "/v1/receipt-keys", &[]).await {
-            Ok(answer) if answer.status() == 200 => answer.json::<KeysAnswer>().await?,
-            // A vault that knows no such list has rotated nothing.
-            Ok(_) => return Ok(Vec::new()),
-            Err(Setback::Later(_, error) | Setback::Lost(error) | Setback::Final(error)) => return Err(error),
-        };
-        let keys = answer.keys.iter().map(|key| {
-            Some(ReceiptKey {
-                version: key.version,
-                since_ms: key.since_ms,
-                public_key: bytes(&key.public_key)?,
-                endorsement: bytes(&key.endorsement)?,
-            })
-        });
-        Ok(keys.collect::<Option<_>>().unwrap_or_default())
-    }
-
-    /// A request without a body of bytes; signed once more by the vault's clock when the token is refused.
-    async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Result<Answer, Setback> {
-        let ask = async || {
-            let request = self.client.connection().request(method.clone(), target);
-            let mut request = request
-                .bearer_auth(self.client.token())
-                .header("Tus-Resumable", "1.0.0");
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            request.send().await.map(Answer::of).map_err(unreachable)
-        };
-        let answer = ask().await?;
-        if self.client.learn_skew(&answer) {
-            return ask().await;
-        }
-        Ok(answer)
+    /// Nothing has to be known of this upload any more.
+    pub fn forget(&self) {
+        self.memory.forget();
     }
 }
 
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
-}
-
-fn unreachable(error: reqwest::Error) -> Setback {
-    Setback::Later(Duration::ZERO, ClientError::Unreachable(error.into()))
-}
-
-/// What an answer that is no success means. 401 and 403 are no success: no file is ever counted as uploaded by them.
-async fn setback(answer: Answer) -> Setback {
-    let (status, after) = (answer.status(), answer.retry_after());
-    let refused = answer.refused().await;
-    match status {
-        401 | 403 => Setback::Final(match refused {
-            ClientError::Refused { status, reason } => ClientError::Unwelcome { status, reason },
-            other => other,
-        }),
-        404 | 410 => Setback::Lost(refused),
-        // The offset is asked for again; the vault is busy, away or full; the connection was slow.
-        408 | 409 | 423 | 425 | 429 | 460 | 500.. => Setback::Later(after, refused),
-        _ => Setback::Final(refused),
-    }
-}
-
-impl Setback {
-    /// There is nothing that a vault could have lost before an upload began.
-    fn of_beginning(self) -> Self {
-        match self {
-            Self::Lost(error) => Self::Final(error),
-            other => other,
-        }
-    }
-}
-
-impl From<ClientError> for Setback {
-    fn from(error: ClientError) -> Self {
-        Self::Final(error)
-    }
+fn unaffordable() -> ClientError {
+    ClientError::Unreachable("the budget of this link is used up".into())
 }

@@ -4,25 +4,32 @@ use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use dashvault_keys::digest::Sha256;
 use data_encoding::HEXLOWER;
 use futures_util::stream::{Stream, unfold};
+use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use crate::{ClientError, Doing};
+use crate::{ClientError, file};
 
 /// Bytes of one read: few calls, little memory.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// What tells that a file is the same as before, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub bytes: u64,
+    /// Nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
 /// A file as it was when its SHA-256 was taken.
 pub(crate) struct Source {
     path: PathBuf,
-    bytes: u64,
-    modified: Option<SystemTime>,
+    stamp: Stamp,
     digest: [u8; 32],
     sha256: String,
 }
@@ -30,7 +37,7 @@ pub(crate) struct Source {
 impl Source {
     /// Reads the file once.
     pub async fn hash(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Self, ClientError> {
-        let failed = |source| file_error(path, source);
+        let failed = |source| file::unreadable(path, source);
         let mut file = File::open(path).await.map_err(failed)?;
         let about = file.metadata().await.map_err(failed)?;
         let mut sum = Sha256::new();
@@ -50,15 +57,14 @@ impl Source {
         let digest = sum.finish();
         Ok(Self {
             path: path.to_owned(),
-            bytes,
-            modified: about.modified().ok(),
+            stamp: Stamp::of(&about),
             sha256: HEXLOWER.encode(&digest),
             digest,
         })
     }
 
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.stamp.bytes
     }
 
     pub fn digest(&self) -> &[u8; 32] {
@@ -76,43 +82,59 @@ impl Source {
 
     /// The media type that the name's ending stands for.
     pub fn media_type(&self) -> &'static str {
-        let ending = self.path.extension().map(|ending| ending.to_ascii_lowercase());
-        match ending.as_ref().and_then(|ending| ending.to_str()) {
-            Some("mp4" | "m4v") => "video/mp4",
-            Some("mov") => "video/quicktime",
-            Some("mkv") => "video/x-matroska",
-            Some("ts" | "mts" | "m2ts") => "video/mp2t",
-            Some("avi") => "video/x-msvideo",
-            Some("webm") => "video/webm",
-            _ => "application/octet-stream",
-        }
+        media_type(&self.path)
+    }
+
+    /// What tells whether the file is still the one that was read.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// When the file was last modified, milliseconds since 1970.
     pub fn modified_ms(&self) -> Option<i64> {
-        let since = self.modified?.duration_since(UNIX_EPOCH).ok()?;
-        i64::try_from(since.as_millis()).ok()
+        let at = self.stamp.modified_ns.div_euclid(1_000_000);
+        (at >= 0).then_some(at)
     }
 
-    /// The bytes from `offset`; `sent` counts those handed on.
+    /// The file as it was when an earlier process took its SHA-256.
+    ///
+    /// # Errors
+    /// [`ClientError::Changed`] when it is not that file any more.
+    pub async fn known(path: &Path, stamp: Stamp, digest: [u8; 32]) -> Result<Self, ClientError> {
+        let about = tokio::fs::metadata(path)
+            .await
+            .map_err(|source| file::unreadable(path, source))?;
+        if Stamp::of(&about) != stamp {
+            return Err(ClientError::Changed { path: path.to_owned() });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            stamp,
+            sha256: HEXLOWER.encode(&digest),
+            digest,
+        })
+    }
+
+    /// So many bytes from `offset`; `sent` counts those handed on.
     ///
     /// # Errors
     /// [`ClientError::Changed`] when the file is not what was hashed any more.
     pub async fn from(
         &self,
         offset: u64,
+        length: u64,
         sent: Arc<AtomicU64>,
     ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + use<>, ClientError> {
-        let failed = |source| file_error(&self.path, source);
+        let failed = |source| file::unreadable(&self.path, source);
         let mut file = File::open(&self.path).await.map_err(failed)?;
         let about = file.metadata().await.map_err(failed)?;
-        if about.len() != self.bytes || about.modified().ok() != self.modified {
+        if Stamp::of(&about) != self.stamp {
             return Err(ClientError::Changed {
                 path: self.path.clone(),
             });
         }
         file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
-        let file = file.take(self.bytes - offset);
+        let file = file.take(length.min(self.stamp.bytes - offset));
         Ok(unfold(file, move |mut file| {
             let sent = Arc::clone(&sent);
             async move {
@@ -130,10 +152,29 @@ impl Source {
     }
 }
 
-fn file_error(path: &Path, source: std::io::Error) -> ClientError {
-    ClientError::File {
-        path: path.to_owned(),
-        doing: Doing::Read,
-        source,
+impl Stamp {
+    pub fn of(about: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            bytes: about.len(),
+            modified_ns: about
+                .mtime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(about.mtime_nsec()),
+        }
+    }
+}
+
+/// The media type that a name's ending stands for.
+pub(crate) fn media_type(path: &Path) -> &'static str {
+    let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+    match ending.as_ref().and_then(|ending| ending.to_str()) {
+        Some("mp4" | "m4v") => "video/mp4",
+        Some("mov") => "video/quicktime",
+        Some("mkv") => "video/x-matroska",
+        Some("ts" | "mts" | "m2ts") => "video/mp2t",
+        Some("avi") => "video/x-msvideo",
+        Some("webm") => "video/webm",
+        _ => "application/octet-stream",
     }
 }

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::answer::Answer;
 use crate::connection::{Connection, now_ms};
@@ -73,6 +74,8 @@ pub struct Client {
     connection: Connection,
     /// The vault's clock less this machine's, learnt from a refused token.
     skew_ms: AtomicI64,
+    /// What the vault's clock showed last, and when that was.
+    told_time: Mutex<Option<(i64, Instant)>>,
 }
 
 impl Client {
@@ -86,6 +89,7 @@ impl Client {
             device,
             connection,
             skew_ms: AtomicI64::new(0),
+            told_time: Mutex::new(None),
         })
     }
 
@@ -113,7 +117,11 @@ impl Client {
         let url = run.send_all().await?;
         let clip_id = url.rsplit('/').next().unwrap_or_default().to_owned();
         let receipt = match options.wait {
-            true => Some(run.wait_for_receipt(&url, &clip_id).await?),
+            true => {
+                let receipt = run.wait_for_receipt(&url).await?;
+                run.forget();
+                Some(receipt)
+            }
             false => None,
         };
         Ok(Uploaded {
@@ -135,6 +143,20 @@ impl Client {
 
     pub(crate) fn token(&self) -> String {
         self.device.token_at(now_ms() + self.skew_ms.load(Ordering::Relaxed))
+    }
+
+    /// The time by the vault's clock, milliseconds since 1970; none before it has told it. The vehicle's own clock may stand,
+    /// jump, or begin in 1970.
+    pub(crate) fn vault_ms(&self) -> Option<i64> {
+        let (told_ms, at) = (*self.told_time.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(told_ms + i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX / 2))
+    }
+
+    /// Keeps the time that an answer tells.
+    pub(crate) fn note_time(&self, answer: &Answer) {
+        if let Some(date_ms) = answer.date_ms() {
+            *self.told_time.lock().unwrap_or_else(PoisonError::into_inner) = Some((date_ms, Instant::now()));
+        }
     }
 
     /// Takes the vault's clock from an answer that refused the token; whether a token signed by it is worth a try.

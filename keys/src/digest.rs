@@ -35,6 +35,34 @@ impl Default for Sha256 {
     }
 }
 
+/// SHA-512 of what is fed piece by piece (FIPS 180-4), for clients that sum bodies up with it.
+#[derive(Clone)]
+pub struct Sha512(digest::Context);
+
+impl Sha512 {
+    /// Of nothing yet.
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA512))
+    }
+
+    /// Feeds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest.
+    pub fn finish(self) -> [u8; 64] {
+        let digest = self.0.finish();
+        digest.as_ref().try_into().expect("SHA-512 has 64 bytes")
+    }
+}
+
+impl Default for Sha512 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// SHA-1 of what is fed piece by piece. It finds a broken transfer (tus `Upload-Checksum: sha1`), no attacker.
 #[derive(Clone)]
 pub struct Sha1(digest::Context);

@@ -2,6 +2,7 @@
 
 mod cellular;
 mod post;
+mod upload;
 mod watch;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 pub(super) use cellular::{CellularArgs, CellularShare};
 pub(super) use post::PostArgs;
+pub(super) use upload::{LinkWord, UploadArgs};
 pub(super) use watch::WatchArgs;
 
 use super::clips::ClipCommand;
@@ -67,8 +69,9 @@ pub(super) enum Command {
     /// The vehicle's side: pair, make a token
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Upload files as a paired vehicle; goes on where an earlier try was cut
-    Upload(UploadArgs),
+    /// Upload files, or a folder's clips, as a paired vehicle; goes on where an earlier try was cut
+    #[command(after_help = upload::FOLDERS)]
+    Upload(Box<UploadArgs>),
     /// The keyring: what opens everything else
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -270,6 +273,12 @@ pub(super) struct ServeArgs {
     /// The longest upload that is taken, in bytes (default and most: 64 GiB)
     #[arg(long, env = "DASHVAULT_MAX_UPLOAD_BYTES", value_name = "BYTES")]
     pub(super) max_upload_bytes: Option<u64>,
+    /// From so much of the disk of a folder of clips on, routine clips are asked to come later (default: 85)
+    #[arg(long, env = "DASHVAULT_DISK_ROUTINE_PERCENT", value_name = "PERCENT")]
+    pub(super) disk_routine_percent: Option<u32>,
+    /// From so much on, everything but events (default: 95)
+    #[arg(long, env = "DASHVAULT_DISK_EVENTS_PERCENT", value_name = "PERCENT")]
+    pub(super) disk_events_percent: Option<u32>,
     /// How long an owner's opened key stays in memory (default and most: 300)
     #[arg(long, env = "DASHVAULT_KEY_LIFE_SECS", value_name = "SECONDS")]
     pub(super) key_life_secs: Option<u64>,
@@ -347,34 +356,6 @@ pub(super) enum DeviceCommand {
         #[arg(long, value_name = "FILE")]
         device: PathBuf,
     },
-}
-
-#[derive(Args)]
-pub(super) struct UploadArgs {
-    /// Where the vault is reached (default: where the vehicle was paired)
-    #[arg(long, value_name = "URL")]
-    pub(super) server: Option<String>,
-    /// The device file
-    #[arg(long, value_name = "FILE")]
-    pub(super) device: PathBuf,
-    /// Wait for the signed receipt, without which a file must be kept
-    #[arg(long)]
-    pub(super) wait: bool,
-    /// Tell a file's modification time as the time of recording
-    #[arg(long)]
-    pub(super) recorded_at_from_mtime: bool,
-    /// The camera's name, such as front
-    #[arg(long)]
-    pub(super) camera: Option<String>,
-    /// The kind of clip, such as event or routine
-    #[arg(long)]
-    pub(super) kind: Option<String>,
-    /// Give up after the vault was not reached for so many seconds (default: never)
-    #[arg(long, value_name = "SECONDS")]
-    pub(super) give_up_after: Option<u64>,
-    /// What to upload
-    #[arg(required = true, value_name = "FILE")]
-    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Subcommand)]

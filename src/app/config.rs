@@ -134,6 +134,8 @@ pub(super) enum ConfigError {
     WithoutAwsKms,
     #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
     UploadTooLong,
+    #[error("--disk-routine-percent is at most --disk-events-percent, and that at most 100")]
+    DiskMarks,
     #[error("--transcodes is at least 1")]
     NoTranscodes,
     #[error("--key-life-secs is 1 to {most}")]
@@ -211,6 +213,8 @@ struct File {
     behind_proxy: Option<Vec<String>>,
     keyring_beside_data: Option<bool>,
     max_upload_bytes: Option<u64>,
+    disk_routine_percent: Option<u32>,
+    disk_events_percent: Option<u32>,
     key_life_secs: Option<u64>,
     key_grace_secs: Option<u64>,
     clips_an_hour: Option<u32>,
@@ -414,6 +418,15 @@ impl ServeConfig {
                 return Err(ConfigError::UploadTooLong);
             }
             ingest.max_upload_bytes = most;
+        }
+        let (routine, events) = (&mut ingest.routine_below_percent, &mut ingest.events_only_percent);
+        *routine = args
+            .disk_routine_percent
+            .or(file.disk_routine_percent)
+            .unwrap_or(*routine);
+        *events = args.disk_events_percent.or(file.disk_events_percent).unwrap_or(*events);
+        if routine > events || *events > 100 {
+            return Err(ConfigError::DiskMarks);
         }
         if matches!(work.data.store, store::Config::S3(_)) {
             ingest.piece_time = PIECE_TIME_S3;

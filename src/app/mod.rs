@@ -4,6 +4,7 @@ mod attestations;
 mod cli;
 mod clips;
 mod config;
+mod courier;
 mod decoys;
 mod doctor;
 mod exposure;
@@ -120,7 +121,7 @@ async fn carry_out(command: Command, output: Output) -> Result<(), CommandError>
         Command::Clip(command) => clips::run(command, output).await,
         Command::Decoy(command) => decoys::run(command, output).await,
         Command::Device(command) => vehicle::device(command, output).await,
-        Command::Upload(args) => vehicle::upload(args, output).await,
+        Command::Upload(args) => vehicle::upload(*args, output).await,
         Command::Keys(command) => keys::run(command, output).await,
         Command::Doctor(args) => doctor::run(WorkConfig::read(&args, variables)?, output).await,
         Command::Exposure(command) => exposure::run(command, output).await,

@@ -19,6 +19,7 @@ pub(super) fn readings(vault: Vault, access: Access, catalog: Catalog, clock: Ar
         let (vault, access, catalog, clock) = (vault.clone(), access.clone(), catalog.clone(), clock.clone());
         Box::pin(async move {
             let mut all = of_keys(&vault);
+            all.extend(of_disk(&vault).await);
             all.push(counter(
                 "decoys_used",
                 "Uses of decoys: each is somebody who has read the place where one was planted",
@@ -42,6 +43,17 @@ async fn in_time(asked: impl Future<Output = Result<Vec<Reading>, CatalogError>>
         }
         Err(_) => Vec::new(),
     }
+}
+
+async fn of_disk(vault: &Vault) -> Option<Reading> {
+    let used = tokio::time::timeout(LOOK_TIME, vault.store_used_permille()).await;
+    let used = used.ok()?.ok()??;
+    Some(gauge(
+        "store_disk_used_permille",
+        "How full the disk of the clips is: from 850 on routine clips wait, from 950 on all but events",
+        &[],
+        u64::from(used),
+    ))
 }
 
 fn of_keys(vault: &Vault) -> Vec<Reading> {

@@ -8,9 +8,9 @@ use dashvault_client::{Client, ClientError, Device, Options, Progress, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::CommandError;
 use super::cli::{DeviceCommand, UploadArgs};
 use super::output::{Output, line, sentence};
+use super::{CommandError, courier};
 
 pub(super) async fn device(command: DeviceCommand, output: Output) -> Result<(), CommandError> {
     begin();
@@ -33,6 +33,9 @@ pub(super) async fn device(command: DeviceCommand, output: Output) -> Result<(),
 pub(super) async fn upload(args: UploadArgs, output: Output) -> Result<(), CommandError> {
     begin();
     let client = Client::new(Device::load(&args.device)?, args.server.as_deref())?;
+    if let Some(folder) = &args.watch.watch {
+        return courier::watch(client, folder, &args, output).await;
+    }
     let options = Options {
         wait: args.wait,
         recorded_at_from_mtime: args.recorded_at_from_mtime,
@@ -106,7 +109,7 @@ fn begin() {
 }
 
 /// A bar for people; programs and log files get none.
-fn bar() -> ProgressBar {
+pub(super) fn bar() -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
@@ -120,7 +123,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn show(bar: &ProgressBar, name: &str, progress: Progress) {
+pub(super) fn show(bar: &ProgressBar, name: &str, progress: Progress) {
     let word = match progress.stage {
         Stage::Hashing => "reading",
         Stage::Sending => "sending",

@@ -5,7 +5,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::{Row, cursor};
+use super::row::{Row, cursor, places};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, Concat, DeviceId, OwnerId, TenantId, UnixMs, UploadState};
 
@@ -150,6 +150,18 @@ impl Catalog {
             .fetch_optional(self.readers())
             .await?;
         row.as_ref().map(upload_row).transpose()
+    }
+
+    /// The epochs of these uploads, at most [`super::MAX_CLIP_IDS`] of them; one that is not there is left out.
+    pub async fn upload_epochs(&self, ids: &[ClipId]) -> Result<Vec<(ClipId, u64)>, CatalogError> {
+        let text = format!("SELECT id, epoch FROM uploads WHERE id IN ({})", places(ids.len()));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for id in ids {
+            query = query.bind(id.as_bytes().to_vec());
+        }
+        let rows = query.fetch_all(self.readers()).await?;
+        let rows = rows.iter().map(|row| Row::new("uploads", row));
+        rows.map(|row| Ok((row.id("id")?, row.size("epoch")?))).collect()
     }
 
     /// Open uploads that have all their bytes, at most `limit`, by their ids, from the first behind `after`.

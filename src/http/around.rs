@@ -100,9 +100,10 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// tus 1.0.0: a client that can send nothing but POST says what it means in a header.
+/// tus 1.0.0: a client that cannot send every method says which one it means in a header, and the one that it sends counts for
+/// nothing.
 fn override_method(request: &mut ServiceRequest) {
-    if request.method() != Method::POST || !request.path().starts_with("/v1/uploads/") {
+    if !request.path().starts_with("/v1/uploads/") {
         return;
     }
     let meant = match request
@@ -112,6 +113,7 @@ fn override_method(request: &mut ServiceRequest) {
     {
         Some(b"PATCH") => Method::PATCH,
         Some(b"DELETE") => Method::DELETE,
+        Some(b"HEAD") => Method::HEAD,
         _ => return,
     };
     request.head_mut().method = meant;

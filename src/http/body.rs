@@ -20,8 +20,9 @@ const MAX_JSON_BYTES: usize = 16 * 1024;
 const IDLE: Duration = Duration::from_secs(30);
 /// A JSON body is a packet or two; one that drips a byte at a time is not waited for.
 const JSON_WHOLE: Duration = Duration::from_secs(60);
-/// Chunks read ahead of the writer; each is what one read of the socket brought, at most 32 KiB.
-const CHUNKS_AHEAD: usize = 2;
+/// Chunks read ahead of the writer. Each is what the socket had to give, at most 128 KiB, so more of them cost every live
+/// upload too much.
+const CHUNKS_AHEAD: usize = 1;
 
 /// Reads a JSON body.
 pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload: Payload) -> Result<T, Problem> {
@@ -84,7 +85,8 @@ pub(super) fn upload(
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
     let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
     actix_web::rt::spawn(async move {
-        loop {
+        // The place in the channel comes first: while there is none, the bytes wait in the socket.
+        while let Ok(place) = into.reserve().await {
             let next = tokio::select! {
                 () = face.ending.cancelled() => Some(Err(BodyError::Ending)),
                 next = tokio::time::timeout(IDLE, payload.next()) => match next {
@@ -99,7 +101,8 @@ pub(super) fn upload(
                 face.metrics.received(chunk.len() as u64);
             }
             let last = next.is_err();
-            if into.send(next).await.is_err() || last {
+            place.send(next);
+            if last {
                 break;
             }
         }

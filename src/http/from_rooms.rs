@@ -106,6 +106,7 @@ impl From<IngestError> for Problem {
             IngestError::PartMissing => Self::part_missing(),
             IngestError::PartTaken => Self::part_taken(),
             IngestError::Busy { retry_after_secs } => Self::busy().retry_after(*retry_after_secs),
+            IngestError::Filling { retry_after_secs } => Self::storage_filling().retry_after(*retry_after_secs),
             IngestError::Withheld { retry_after_secs, .. } => {
                 let retry_after_secs = *retry_after_secs;
                 from_trouble(Trouble::Withheld { retry_after_secs }, &error)

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix_web::http::Method;
 use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::client_address::counted;
@@ -19,6 +20,11 @@ use super::problem::Problem;
 /// One address may ask this often a second, and this much at once. Twice what a busy client of ours does.
 const REQUESTS_A_SECOND: u32 = 200;
 const REQUESTS_AT_ONCE: u32 = 400;
+/// Uploads that are refused are called back one after the other, at half that pace: each then asks where it stands, and sends.
+const CALLED_BACK_A_SECOND: u32 = REQUESTS_A_SECOND / 2;
+/// The longest that one is asked to wait; in a longer queue its end comes all at once, spread by the vehicles' own pauses.
+const LONGEST_WAIT_SECS: u32 = 120;
+const LONGEST_QUEUE: u32 = CALLED_BACK_A_SECOND * LONGEST_WAIT_SECS;
 /// Sign-in links and links' tokens hold 256 random bits; a person opens a few in a minute.
 const SECRETS_A_MINUTE: u32 = 60;
 const SECRETS_A_MINUTE_IN_ALL: u32 = 1200;
@@ -35,6 +41,7 @@ pub(super) struct Limits {
     clock: DefaultClock,
     checks: AtomicU32,
     requests: DefaultKeyedRateLimiter<IpAddr>,
+    queue: DefaultKeyedRateLimiter<IpAddr, StateInformationMiddleware>,
     secrets: Guarded,
     pairings: Guarded,
 }
@@ -63,6 +70,8 @@ impl Limits {
             requests: RateLimiter::keyed(
                 Quota::per_second(count(REQUESTS_A_SECOND)).allow_burst(count(REQUESTS_AT_ONCE)),
             ),
+            queue: RateLimiter::keyed(Quota::per_second(count(CALLED_BACK_A_SECOND)).allow_burst(count(LONGEST_QUEUE)))
+                .with_middleware(),
             secrets: Guarded::a_minute(SECRETS_A_MINUTE, SECRETS_A_MINUTE_IN_ALL),
             pairings: Guarded::a_minute(PAIRINGS_A_MINUTE, PAIRINGS_A_MINUTE_IN_ALL),
         }
@@ -87,9 +96,18 @@ impl Limits {
             _ => None,
         });
         match wait_secs {
+            Some(_) if class == Class::Upload => Err(refuse().retry_after(self.call_back_secs(client))),
             Some(secs) => Err(refuse().retry_after(secs)),
             None => Ok(()),
         }
+    }
+
+    /// When a refused upload is to come again: each of a crowd behind one address is told a time of its own, or all of them
+    /// would be back at once, and most refused again.
+    fn call_back_secs(&self, client: IpAddr) -> u32 {
+        let queue = self.queue.check_key(&client);
+        let room = queue.map_or(0, |queue| queue.remaining_burst_capacity());
+        1 + LONGEST_QUEUE.saturating_sub(room) / CALLED_BACK_A_SECOND
     }
 
     fn wait_guarded(&self, limit: &Guarded, client: IpAddr) -> Option<u32> {
@@ -120,6 +138,7 @@ impl Limits {
             ] {
                 each.retain_recent();
             }
+            self.queue.retain_recent();
         }
     }
 }
@@ -213,6 +232,32 @@ mod tests {
         assert_eq!(answer.status().as_u16(), 503);
         assert!(answer.headers().contains_key("retry-after"));
         assert_eq!(ask(&limits, Method::HEAD, "/v1/uploads/x", "192.0.2.1", 2000).0, 2000);
+    }
+
+    #[test]
+    fn a_crowd_behind_one_address_is_called_back_one_after_the_other() {
+        let limits = Limits::new();
+        ask(&limits, Method::POST, "/v1/uploads", "192.0.2.1", REQUESTS_AT_ONCE);
+        let client = "192.0.2.1".parse().unwrap();
+        let mut told = std::collections::BTreeMap::<u32, u32>::new();
+        for _ in 0..20_000 {
+            let Err(refused) = limits.check(&Method::PATCH, "/v1/uploads/x", client) else {
+                continue;
+            };
+            let answer = refused.error_response();
+            let secs = answer.headers().get("retry-after").unwrap().to_str().unwrap().parse();
+            *told.entry(secs.unwrap()).or_default() += 1;
+        }
+        let (last, in_time) = told.pop_last().expect("a wait");
+        assert_eq!(last, LONGEST_WAIT_SECS + 1, "{in_time}");
+        assert!(told.len() > 100, "{told:?}");
+        // The queue moves on while it fills.
+        assert!(told.values().all(|each| *each <= 4 * CALLED_BACK_A_SECOND), "{told:?}");
+        assert_eq!(
+            ask(&limits, Method::PATCH, "/v1/uploads/x", "192.0.2.2", 1).0,
+            1,
+            "others do not wait"
+        );
     }
 
     #[test]

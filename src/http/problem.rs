@@ -106,6 +106,7 @@ kinds! {
     unavailable = 503, "unavailable", "The vault cannot answer now: try again";
     busy = 503, "busy", "The vault takes no more now: try again";
     writes_withheld = 503, "writes-withheld", "The vault takes no clips before its storage is known to be private: keep them, and try again";
+    storage_filling = 503, "storage-filling", "The vault is nearly full and takes events only: keep the clip, and try again";
     shutting_down = 503, "shutting-down", "The vault is restarting: try again";
     body_stalled = 408, "body-stalled", "The body stopped coming";
     storage_full = 507, "storage-full", "The vault is full";

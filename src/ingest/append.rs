@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::committer::{Committed, Order, complete};
+use super::pace::Pace;
 use super::writer::{Arrived, CHUNKS, Writer};
 use super::{Checksum, Ingest, IngestError, UploadStatus};
 use crate::access::Principal;
@@ -90,6 +91,7 @@ impl Ingest {
             return Err(IngestError::TooLarge { limit });
         }
         self.inner.vault.may_take_clips().await?;
+        self.room_for_more(&row).await?;
         // Its own older request may still hold a turn, and gives it back at once.
         self.inner.live.take_over(id, APPEND_WAIT).await;
         let _turn = self.inner.turn(who)?;
@@ -126,7 +128,9 @@ impl Ingest {
         let (chunks, arriving) = mpsc::channel(CHUNKS);
         // On the runtime that outlives the request: what arrived is kept when the request goes.
         let writing = self.inner.runtime.spawn(writer.run(arriving));
-        pump(body.stream, body.announced_bytes, chunks, self.inner.config.body_idle).await;
+        let config = &self.inner.config;
+        let pace = Pace::new(config.slow_window, config.slow_bytes);
+        pump(body.stream, body.announced_bytes, chunks, config.body_idle, pace).await;
         let offset = writing.await.map_err(|panic| IngestError::Broken(panic.into()))??;
         let length = match (length, body.end) {
             // Whole, and its end is the upload's.
@@ -228,18 +232,20 @@ fn is_sender(who: &Principal, row: &UploadRow) -> bool {
     }
 }
 
-/// Hands the body to the writer until either ends. A body that breaks off or stalls closes the channel without an end.
+/// Hands the body to the writer until either ends. A body that breaks off, stalls or drips closes the channel without an end.
 async fn pump<E>(
     stream: impl Stream<Item = Result<Bytes, E>>,
     announced_bytes: Option<u64>,
     chunks: mpsc::Sender<Arrived>,
     idle: Duration,
+    mut pace: Pace,
 ) {
     let mut stream = pin!(stream);
     let mut arrived_bytes = 0;
     // The place in the channel comes first: between a chunk's arrival and its handing over nothing is awaited, so that a
     // request which is dropped loses none.
     while let Ok(place) = chunks.reserve().await {
+        let asked = Instant::now();
         let next = tokio::select! {
             next = timeout(idle, stream.next()) => next,
             () = chunks.closed() => return,
@@ -247,7 +253,11 @@ async fn pump<E>(
         match next {
             Ok(Some(Ok(bytes))) => {
                 arrived_bytes += bytes.len() as u64;
+                let keeps_up = pace.keeps_up(asked.elapsed(), bytes.len());
                 place.send(Arrived::Bytes(bytes));
+                if !keeps_up {
+                    return;
+                }
             }
             Ok(None) if announced_bytes.is_none_or(|announced| announced == arrived_bytes) => {
                 place.send(Arrived::End);

@@ -1,6 +1,6 @@
 //! The checksum of one request's body (tus 1.0.0, extension checksum).
 
-use dashvault_keys::digest::{Sha1, Sha256, equal};
+use dashvault_keys::digest::{Sha1, Sha256, Sha512, equal};
 use data_encoding::BASE64;
 
 use super::IngestError;
@@ -12,6 +12,8 @@ pub enum ChecksumAlgorithm {
     Sha1,
     /// For all else.
     Sha256,
+    /// For clients that have it in hardware.
+    Sha512,
     /// CRC-32C (Castagnoli), big-endian: for clients that cannot afford a hash; as good as the link layer's own sums.
     Crc32c,
 }
@@ -32,12 +34,13 @@ pub(super) struct Sum {
 enum Context {
     Sha1(Sha1),
     Sha256(Sha256),
+    Sha512(Sha512),
     Crc32c(u32),
 }
 
 impl Checksum {
     /// For `Tus-Checksum-Algorithm`.
-    pub const ALGORITHMS: &'static str = "sha1,sha256,crc32c";
+    pub const ALGORITHMS: &'static str = "sha1,sha256,sha512,crc32c";
     /// A body with a checksum is all or nothing: a link on which more than this never breaks needs no checksum a request,
     /// and its pieces are the rows of one transaction.
     pub const MAX_BODY_BYTES: u64 = 256 << 20;
@@ -51,6 +54,7 @@ impl Checksum {
         let (algorithm, size_bytes) = match word.to_ascii_lowercase().as_str() {
             "sha1" => (ChecksumAlgorithm::Sha1, 20),
             "sha256" => (ChecksumAlgorithm::Sha256, 32),
+            "sha512" => (ChecksumAlgorithm::Sha512, 64),
             "crc32c" => (ChecksumAlgorithm::Crc32c, 4),
             _ => return Err(IngestError::Unsupported),
         };
@@ -74,6 +78,7 @@ impl Checksum {
             context: match self.algorithm {
                 ChecksumAlgorithm::Sha1 => Context::Sha1(Sha1::new()),
                 ChecksumAlgorithm::Sha256 => Context::Sha256(Sha256::new()),
+                ChecksumAlgorithm::Sha512 => Context::Sha512(Sha512::new()),
                 ChecksumAlgorithm::Crc32c => Context::Crc32c(0),
             },
         }
@@ -85,6 +90,7 @@ impl Sum {
         match &mut self.context {
             Context::Sha1(context) => context.update(bytes),
             Context::Sha256(context) => context.update(bytes),
+            Context::Sha512(context) => context.update(bytes),
             Context::Crc32c(sum) => *sum = crc32c::crc32c_append(*sum, bytes),
         }
     }
@@ -94,6 +100,7 @@ impl Sum {
         match self.context {
             Context::Sha1(context) => equal(&context.finish(), &self.expected),
             Context::Sha256(context) => equal(&context.finish(), &self.expected),
+            Context::Sha512(context) => equal(&context.finish(), &self.expected),
             Context::Crc32c(sum) => equal(&sum.to_be_bytes(), &self.expected),
         }
     }
@@ -106,13 +113,15 @@ mod tests {
     // Of "abc", from FIPS 180.
     const SHA1: &str = "sha1 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=";
     const SHA256: &str = "sha256 ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+    const SHA512: &str =
+        "sha512 3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==";
 
     // Of "abc"; made by an implementation that is not this one's (Python, bit by bit from the polynomial of RFC 3720, B.4).
     const CRC32C: &str = "crc32c Nks/tw==";
 
     #[test]
     fn known_sums_are_right_and_others_are_not() {
-        for header in [SHA1, SHA256, CRC32C] {
+        for header in [SHA1, SHA256, SHA512, CRC32C] {
             let checksum = Checksum::parse(header).unwrap();
             let mut right = checksum.clone().begin();
             right.update(b"a");

@@ -8,7 +8,7 @@ use crate::model::{ClipId, Concat, DeviceId, OwnerId};
 use crate::vault::UploadMetadata;
 
 /// The word of clips that wait longer for their rest.
-const EVENT: &str = "event";
+pub(super) const EVENT: &str = "event";
 /// Another creation of the same clip may come in between; after that there is one to be found.
 const TRIES: u32 = 3;
 
@@ -52,6 +52,7 @@ impl Ingest {
                 return Ok(status);
             }
             self.inner.room_for_one_more(owner, device).await?;
+            self.room_for_kind(metadata.kind.as_deref()).await?;
             self.inner.vault.may_take_clips().await?;
             let begun = begun.as_ref().map(|indexes| Begun {
                 index: indexes.all[0],

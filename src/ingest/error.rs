@@ -91,6 +91,12 @@ pub enum IngestError {
         #[source]
         cause: Cause,
     },
+    /// 503: the disk is nearly full, and what is left of it is for events; what was acknowledged is kept.
+    #[error("the disk is nearly full: what is left of it is for events")]
+    Filling {
+        /// For `Retry-After`.
+        retry_after_secs: u32,
+    },
     /// 507: no room; what was acknowledged is kept.
     #[error("no room for more bytes")]
     Full(#[source] Cause),

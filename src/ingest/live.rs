@@ -102,6 +102,25 @@ impl Live {
         sign.is_some_and(|sign| !sign.done.is_cancelled())
     }
 
+    /// The writers of this process that are at something, and the epoch of each.
+    pub fn writers(&self) -> Vec<(ClipId, u64)> {
+        let uploads = self.lock();
+        let signs = uploads
+            .iter()
+            .filter_map(|(id, upload)| Some((*id, upload.writer.as_ref()?)));
+        let busy = signs.filter(|(_, sign)| !sign.done.is_cancelled());
+        busy.map(|(id, sign)| (id, sign.epoch)).collect()
+    }
+
+    /// Stops the writer of an upload if it is still the one of this epoch.
+    pub fn stop(&self, id: ClipId, epoch: u64) {
+        let uploads = self.lock();
+        let sign = uploads.get(&id).and_then(|upload| upload.writer.as_ref());
+        if let Some(sign) = sign.filter(|sign| sign.epoch == epoch) {
+            sign.stop.cancel();
+        }
+    }
+
     /// Stops every writer and waits until each is done.
     pub async fn stop_all(&self) {
         let signs: Vec<_> = self

@@ -15,7 +15,10 @@ mod create;
 mod ending;
 mod error;
 mod live;
+mod marks;
 mod metadata;
+mod overtaken;
+mod pace;
 mod receipt;
 mod status;
 mod turns;
@@ -44,6 +47,7 @@ use budget::Budget;
 use committer::Committer;
 use create::Creation;
 use live::Live;
+use marks::Marks;
 use turns::{Turn, Turns, sender};
 
 /// What a client is told when too much is being received: to come back in so many seconds.
@@ -64,6 +68,14 @@ pub struct Config {
     pub event_expires_after: Duration,
     /// A body that brings no byte for so long ends as if it were cut.
     pub body_idle: Duration,
+    /// A body ends so, too, when it brought fewer bytes than this in [`Config::slow_window`] of waiting for it.
+    pub slow_bytes: u64,
+    /// Over what time a body's pace is looked at.
+    pub slow_window: Duration,
+    /// From so much of the disk on, routine clips are asked to come later.
+    pub routine_below_percent: u32,
+    /// And from so much on, everything but events, also what has begun.
+    pub events_only_percent: u32,
     /// Requests that bring bytes at the same time in this process; more are asked to come back.
     pub max_writers: usize,
     /// Of those, at most so many by one vehicle.
@@ -93,6 +105,7 @@ struct Inner {
     live: Live,
     budget: Budget,
     turns: Turns,
+    marks: Marks,
     closing: AtomicBool,
 }
 
@@ -106,6 +119,11 @@ impl Default for Config {
             expires_after: Duration::from_secs(7 * 24 * 3600),
             event_expires_after: Duration::from_secs(31 * 24 * 3600),
             body_idle: Duration::from_secs(30),
+            // A phone on the edge of a cell of 2G brings eight times as much.
+            slow_bytes: 15 << 10,
+            slow_window: Duration::from_secs(60),
+            routine_below_percent: 85,
+            events_only_percent: 95,
             max_writers: 2048,
             // A client of ours sends one file at a time.
             max_writers_each: 4,
@@ -122,21 +140,22 @@ impl Ingest {
     /// Must be called on the runtime that outlives the requests: the writers run there.
     pub fn new(config: Config, vault: Vault, catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
         let committer = Committer::start(catalog.clone(), audit.clone(), Arc::clone(&clock));
-        Self {
-            inner: Arc::new(Inner {
-                budget: Budget::new(config.buffer_bytes),
-                turns: Turns::new(config.max_writers),
-                config,
-                vault,
-                catalog,
-                audit,
-                clock,
-                runtime: Handle::current(),
-                committer,
-                live: Live::default(),
-                closing: AtomicBool::new(false),
-            }),
-        }
+        let inner = Arc::new(Inner {
+            budget: Budget::new(config.buffer_bytes),
+            turns: Turns::new(config.max_writers),
+            marks: Marks::default(),
+            config,
+            vault,
+            catalog,
+            audit,
+            clock,
+            runtime: Handle::current(),
+            committer,
+            live: Live::default(),
+            closing: AtomicBool::new(false),
+        });
+        tokio::spawn(overtaken::watch(Arc::downgrade(&inner)));
+        Self { inner }
     }
 
     /// The longest upload taken, for `Tus-Max-Size`.

@@ -22,7 +22,7 @@ use crate::model::{ClipId, OwnerId};
 /// of power at most.
 pub(super) const PIECE_BYTES: usize = 4 << 20;
 /// Chunks on their way from the request to the writer.
-pub(super) const CHUNKS: usize = 2;
+pub(super) const CHUNKS: usize = 1;
 /// Names reserved in one commit. Unused ones are swept.
 const NAMES: usize = 8;
 /// How long a reserved name may wait for its piece.

@@ -57,6 +57,19 @@ pub(super) async fn sync_removal(location: &Path, removed: &object_store::path::
     synced.map_err(|e| StoreError::Unavailable(e.into()))
 }
 
+/// Of a thousand parts of the folder's disk, how many are used, as `df` counts: what only root may use is left out.
+pub(super) async fn used_permille(folder: &Path) -> Result<u32, StoreError> {
+    let folder = folder.to_owned();
+    // A disk that hangs must not hold up a thread of requests.
+    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&folder));
+    let disk = asked.await.map_err(|e| StoreError::Unavailable(e.into()))?;
+    let disk = disk.map_err(|e| StoreError::Unavailable(io::Error::from(e).into()))?;
+    let used = disk.f_blocks.saturating_sub(disk.f_bfree);
+    let all = u128::from(used) + u128::from(disk.f_bavail);
+    let permille = (u128::from(used) * 1000).checked_div(all).unwrap_or_default();
+    Ok(u32::try_from(permille).unwrap_or(1000))
+}
+
 /// Removes `…#number` files that were last written long ago.
 fn remove_half_files(location: &Path, now: SystemTime) -> io::Result<()> {
     for shelf in std::fs::read_dir(location)? {

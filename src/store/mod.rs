@@ -248,6 +248,17 @@ impl Store {
         Ok(())
     }
 
+    /// Of a thousand parts of the fullest disk that clips are written to, how many are used; none where that is a service's matter.
+    pub async fn used_permille(&self) -> Result<Option<u32>, StoreError> {
+        let mut most = None;
+        for location in [Location::Data, Location::Staging] {
+            if let Some(folder) = &self.at(location).folder {
+                most = most.max(Some(folder::used_permille(folder).await?));
+            }
+        }
+        Ok(most)
+    }
+
     /// Stores a whole object; it is durable afterwards.
     pub async fn put(&self, location: Location, id: ObjectId, bytes: Bytes) -> Result<(), StoreError> {
         let backend = self.at(location);

@@ -243,6 +243,11 @@ impl Vault {
         Ok(self.inner.store.ping().await?)
     }
 
+    /// How full the disk of the store is, of a thousand; see [`Store::used_permille`].
+    pub async fn store_used_permille(&self) -> Result<Option<u32>, VaultError> {
+        Ok(self.inner.store.used_permille().await?)
+    }
+
     fn now(&self) -> UnixMs {
         self.inner.clock.now_ms()
     }

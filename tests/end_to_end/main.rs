@@ -4,6 +4,7 @@ mod bad_input;
 mod beside;
 mod erasure;
 mod exposure_proof;
+mod fleet;
 mod frozen;
 mod memory;
 mod outage;
@@ -15,6 +16,8 @@ mod root_key_start;
 mod rotation;
 mod round_trip;
 mod tus;
+mod vehicle;
+mod wire;
 
 use std::path::PathBuf;
 

@@ -130,6 +130,55 @@ async fn the_service_ends_in_order_and_keeps_what_had_arrived() {
 }
 
 #[tokio::test]
+async fn half_a_head_and_half_a_body_are_let_go() {
+    let vault = Vault::setup().start();
+    let owner = vault.owner("owner@example.org");
+    let begun = ask(&vault, Method::POST, "/v1/uploads", Some(&owner.token))
+        .header("Tus-Resumable", "1.0.0")
+        .header("Upload-Length", "1000000");
+    let begun = answer(begun).await;
+    let path = header(&begun, "location")
+        .strip_prefix(&vault.url(""))
+        .expect("ours")
+        .to_owned();
+    let host = vault.url("").strip_prefix("http://").expect("an address").to_owned();
+    let head = "GET /readyz HTTP/1.1\r\nHost: a".to_owned();
+    let body = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: 1000000\r\n\r\nbegun",
+        owner.token
+    );
+    let [of_head, of_body] = [head, body].map(|said| {
+        let host = host.clone();
+        tokio::task::spawn_blocking(move || says_no_more(&host, &said))
+    });
+    let (after, _) = of_head.await.expect("no panic");
+    assert!(
+        (10..25).contains(&after.as_secs()),
+        "a head is waited for 15 s, this was {after:?}"
+    );
+    let (after, told) = of_body.await.expect("no panic");
+    assert!(
+        (25..45).contains(&after.as_secs()),
+        "a body is waited for 30 s, this was {after:?}"
+    );
+    assert!(told.starts_with("HTTP/1.1 408"), "{told}");
+    let stands = answer(ask(&vault, Method::HEAD, &path, Some(&owner.token)).header("Tus-Resumable", "1.0.0")).await;
+    assert_eq!(header(&stands, "upload-offset"), "5");
+}
+
+/// Sends this and nothing more; how long until the connection ended, and what was told on it.
+fn says_no_more(host: &str, said: &str) -> (Duration, String) {
+    let mut stream = TcpStream::connect(host).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+    stream.write_all(said.as_bytes()).expect("the beginning");
+    let (began, mut told) = (Instant::now(), String::new());
+    // A reset ends it as well as an end does.
+    let _ = stream.read_to_string(&mut told);
+    (began.elapsed(), told)
+}
+
+#[tokio::test]
 async fn tls_of_its_own_serves_secure_cookies() {
     let made =
         rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");

@@ -11,4 +11,5 @@ mod ranges;
 mod sessions;
 mod silence;
 mod streams;
+mod vehicles;
 mod world;

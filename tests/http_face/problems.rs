@@ -190,7 +190,7 @@ async fn uploads_are_refused_as_their_protocol_says() {
             "{extension}"
         );
     }
-    assert_eq!(header(&options, "tus-checksum-algorithm"), "sha1,sha256,crc32c");
+    assert_eq!(header(&options, "tus-checksum-algorithm"), "sha1,sha256,sha512,crc32c");
     assert!(
         header(&options, "tus-max-size")
             .parse::<u64>()

@@ -126,6 +126,42 @@ async fn a_body_that_stalls_ends_as_if_cut() {
 }
 
 #[tokio::test]
+async fn a_body_that_drips_ends_as_if_cut_and_a_slow_one_goes_on() {
+    let room = Room::with(Config {
+        slow_bytes: 1000,
+        slow_window: Duration::from_millis(400),
+        ..Config::default()
+    })
+    .await;
+    for (bytes_a_tick, lasts) in [(10, false), (400, true)] {
+        let id = room.begin(8000).await;
+        let (send, body) = by_hand();
+        let drip = async {
+            let bytes = noise(8000);
+            for tick in bytes.chunks(bytes_a_tick) {
+                if send.send(Bytes::copy_from_slice(tick)).is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            drop(send);
+        };
+        let began = std::time::Instant::now();
+        let (ended, ()) = tokio::join!(room.ingest.append(&room.vehicle, id, Body::at(0, body)), drip);
+        if lasts {
+            assert_eq!(ended.expect("slow and steady").offset, 8000);
+        } else {
+            let Err(IngestError::Interrupted { offset }) = ended else {
+                panic!("{ended:?}");
+            };
+            assert!((10..1000).contains(&offset), "{offset}");
+            assert!(began.elapsed() < Duration::from_secs(20));
+            assert_eq!(room.offset(id).await, offset, "what came is kept");
+        }
+    }
+}
+
+#[tokio::test]
 async fn half_a_second_ends_a_piece_while_the_body_goes_on() {
     let room = Room::with(Config {
         piece_time: Duration::from_millis(50),

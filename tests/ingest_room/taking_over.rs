@@ -318,3 +318,46 @@ async fn the_sweep_never_takes_a_piece_of_a_slow_writer() {
     assert!(room.received(id).await == bytes);
     until("nothing is left over", async || room.staged_objects().await <= 2).await;
 }
+
+#[tokio::test]
+async fn a_revoked_vehicles_body_ends_within_5_s_on_any_node_and_its_owner_keeps_what_came() {
+    let room = Room::with(Config {
+        piece_time: Duration::from_millis(20),
+        ..Config::default()
+    })
+    .await;
+    let (Principal::Owner(owner), Principal::Device(vehicle)) = (&room.owner, &room.vehicle) else {
+        panic!("an owner and a vehicle")
+    };
+    let other = room.another_node().await;
+    let (one, two) = (room.begin(1 << 20).await, room.begin(1 << 20).await);
+    // Neither body brings anything more, and neither ends by itself before half a minute has passed.
+    let (send_one, body_one) = by_hand();
+    let (send_two, body_two) = by_hand();
+    for send in [&send_one, &send_two] {
+        send.send(Bytes::from(noise(1000))).unwrap();
+    }
+    let revoking = async {
+        until("both bodies are durable", async || {
+            room.received(one).await.len() + room.received(two).await.len() == 2000
+        })
+        .await;
+        room.access.revoke_device(owner, vehicle.device()).await.unwrap();
+        Instant::now()
+    };
+    let at_it = async {
+        let first = room.ingest.append(&room.vehicle, one, Body::at(0, body_one));
+        let second = other.append(&room.vehicle, two, Body::at(0, body_two));
+        let ended = tokio::join!(first, second);
+        (ended, Instant::now())
+    };
+    let (revoked, ((first, second), ended)) = tokio::join!(revoking, at_it);
+    assert!(matches!(first, Err(IngestError::Fenced)), "{first:?}");
+    assert!(matches!(second, Err(IngestError::Fenced)), "{second:?}");
+    let took = ended.duration_since(revoked);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    for id in [one, two] {
+        assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 1000);
+        assert!(room.received(id).await == noise(1000), "it opens for its owner");
+    }
+}

@@ -139,8 +139,10 @@ impl Fake {
             "POST" => self.begin(&request),
             "HEAD" => self.offset(),
             "PATCH" => self.append(&request, body, mishap)?,
-            // This vault has rotated nothing.
-            _ if request.path == "/v1/receipt-keys" => ok("404 Not Found", &json!({"title": "There is nothing here"})),
+            // This vault has rotated nothing, and has no policy.
+            _ if matches!(request.path.as_str(), "/v1/receipt-keys" | "/v1/vehicle/policy") => {
+                ok("404 Not Found", &json!({"title": "There is nothing here"}))
+            }
             _ => self.receipt(),
         };
         answer(&stream, &text)

@@ -1,5 +1,6 @@
 //! The vehicle's client against a vault that has mishaps: what is sent again, what is remembered, what a receipt is worth.
 
+mod courier;
 mod fake;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -260,6 +260,19 @@ fn a_token_is_named_whole_or_refused_with_what_is_missing() {
 }
 
 #[test]
+fn what_is_left_of_the_disk_is_for_routine_first_and_for_events_last() {
+    let marks = |text: &str| from_file(text).map(|c| (c.ingest.routine_below_percent, c.ingest.events_only_percent));
+    assert_eq!(marks("").unwrap(), (85, 95));
+    assert_eq!(
+        marks("disk_routine_percent = 50\ndisk_events_percent = 60\n").unwrap(),
+        (50, 60)
+    );
+    for wrong in ["disk_routine_percent = 96\n", "disk_events_percent = 101\n"] {
+        assert!(matches!(marks(wrong), Err(ConfigError::DiskMarks)), "{wrong}");
+    }
+}
+
+#[test]
 fn what_vehicles_may_send_over_cellular_is_the_operators_word() {
     let config = from_file("[cellular]\nroutine = \"none\"\nday_bytes = 7\nreserve_percent = 20\n").unwrap();
     let policy = config.vehicle_policy;

@@ -7,6 +7,7 @@ mod account;
 mod clips;
 mod concat;
 mod devices;
+mod digests;
 mod exposure;
 mod health;
 mod links;

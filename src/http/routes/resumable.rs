@@ -6,16 +6,16 @@
 
 use actix_web::http::header::{self, ContentDisposition, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use data_encoding::{BASE64, HEXLOWER};
-use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
+use data_encoding::BASE64;
+use sfv::{BareItem, Item, Parser};
 
-use super::id;
-use super::uploads::{Sent, TUS_RESUMABLE, body_bytes, checksum, location, take, tell};
+use super::uploads::{Sent, TUS_RESUMABLE, body_bytes, location, metadata as told_metadata, take, tell};
+use super::{digests, id};
 use crate::access::Principal;
 use crate::http::face::Face;
 use crate::http::from_rooms::UPLOAD_OFFSET;
 use crate::http::problem::Problem;
-use crate::ingest::{Checksum, UploadEnd, UploadStatus};
+use crate::ingest::{UploadEnd, UploadStatus};
 use crate::model::ClipId;
 
 const INTEROP: &str = "upload-draft-interop-version";
@@ -81,10 +81,11 @@ pub(super) async fn create(
     let announced = body_bytes(request);
     let length = length(dialect, headers, announced.filter(|_| complete))?;
     let (rooms, owner, about) = (face.rooms.clone(), who.clone(), metadata(headers)?);
-    let checksum = content_digest(headers)?;
+    let checksum = digests::of_body(headers)?;
     let begun = face
         .ask(async move { rooms.ingest.create(&owner, length, about.as_deref()).await })
-        .await?;
+        .await
+        .map_err(|problem| refused(face, dialect, problem, 0))?;
     let location = location(face, begun.id)?;
     // What was begun before has its first bytes: the answer tells where to go on.
     let status = if announced == Some(0) || begun.offset > 0 {
@@ -96,7 +97,7 @@ pub(super) async fn create(
             end: end(length, complete),
         };
         let taken = take(face, who, begun.id, sent, request, payload).await;
-        taken.map_err(|problem| refused(dialect, problem, 0).header(header::LOCATION, location.clone()))?
+        taken.map_err(|problem| refused(face, dialect, problem, 0).header(header::LOCATION, location.clone()))?
     };
     let mut response = HttpResponse::Created();
     say(face, &mut response, &status);
@@ -119,10 +120,13 @@ pub(super) async fn status(
     let upload: ClipId = id(upload)?;
     let rooms = face.rooms.clone();
     let status = face.ask(async move { rooms.ingest.offset(&who, upload).await }).await;
-    let status = status.map_err(|problem| refused(dialect, problem, 0))?;
+    let status = status.map_err(|problem| refused(face, dialect, problem, 0))?;
     let mut response = HttpResponse::NoContent();
     say(face, &mut response, &status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(sum) = digests::wanted(request.headers(), status.sha256) {
+        response.insert_header(sum);
+    }
     if let (Dialect::Eight, Some(length)) = (dialect, status.length) {
         response.insert_header((UPLOAD_LENGTH, length));
     }
@@ -159,11 +163,11 @@ pub(super) async fn append(
         .map(|bytes| offset.saturating_add(bytes));
     let sent = Sent {
         offset,
-        checksum: content_digest(headers)?,
+        checksum: digests::of_body(headers)?,
         end: end(length(dialect, headers, last)?, complete),
     };
     let taken = take(face, who, upload, sent, request, payload).await;
-    let status = taken.map_err(|problem| refused(dialect, problem, offset))?;
+    let status = taken.map_err(|problem| refused(face, dialect, problem, offset))?;
     let mut response = match (dialect, status.is_complete()) {
         (Dialect::Six, _) => HttpResponse::Created(),
         (Dialect::Eight, true) => HttpResponse::Ok(),
@@ -199,7 +203,7 @@ async fn create_whole(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
-    let (announced, checksum) = (body_bytes(request), content_digest(headers)?);
+    let (announced, checksum) = (body_bytes(request), digests::of_body(headers)?);
     let (rooms, owner, about) = (face.rooms.clone(), who.clone(), metadata(headers)?);
     let begun = face
         .ask(async move { rooms.ingest.create_plain(&owner, announced, about.as_deref()).await })
@@ -233,7 +237,7 @@ fn end(length: Option<u64>, complete: bool) -> UploadEnd {
 fn length(dialect: Dialect, headers: &HeaderMap, by_body: Option<u64>) -> Result<Option<u64>, Problem> {
     let by_header = integer(headers, UPLOAD_LENGTH.as_str()).filter(|_| dialect == Dialect::Eight);
     match (by_body, by_header) {
-        (Some(body), Some(header)) if body != header => Err(refused(dialect, Problem::inconsistent_length(), 0)),
+        (Some(body), Some(header)) if body != header => Err(inconsistent(Problem::inconsistent_length())),
         (body, header) => Ok(body.or(header)),
     }
 }
@@ -248,8 +252,7 @@ fn say(face: &Face, response: &mut HttpResponseBuilder, status: &UploadStatus) {
 }
 
 /// A refusal in the draft's words.
-fn refused(dialect: Dialect, problem: Problem, provided_offset: u64) -> Problem {
-    let incomplete = |problem: Problem| problem.header(UPLOAD_COMPLETE, HeaderValue::from_static("?0"));
+fn refused(face: &Face, dialect: Dialect, problem: Problem, provided_offset: u64) -> Problem {
     match (problem.slug(), dialect) {
         ("mismatching-upload-offset", _) => {
             let expected = problem.member("offset").cloned().unwrap_or_default();
@@ -258,17 +261,29 @@ fn refused(dialect: Dialect, problem: Problem, provided_offset: u64) -> Problem 
                 .with("expected-offset", expected)
                 .with("provided-offset", provided_offset)
         }
-        ("inconsistent-upload-length", _) => incomplete(problem).known_as(INCONSISTENT_LENGTH),
+        ("inconsistent-upload-length", _) => inconsistent(problem),
         // More bytes for an upload that has all of them.
         ("too-large", _) if problem.member("limit_bytes").is_some_and(|limit| limit == 0) => {
             let problem = Problem::bad_request().detail("the upload is complete: nothing was added");
             incomplete(problem).known_as(COMPLETED_UPLOAD)
         }
+        ("too-large", _) => match HeaderValue::from_str(&limits(face, None)) {
+            Ok(limits) => problem.header(UPLOAD_LIMIT, limits),
+            Err(_) => problem,
+        },
         // An upload that is over is not active.
         ("upload-gone", Dialect::Six) => Problem::not_found(),
         ("body-stalled" | "shutting-down", _) => incomplete(problem),
         _ => problem,
     }
+}
+
+fn incomplete(problem: Problem) -> Problem {
+    problem.header(UPLOAD_COMPLETE, HeaderValue::from_static("?0"))
+}
+
+fn inconsistent(problem: Problem) -> Problem {
+    incomplete(problem).known_as(INCONSISTENT_LENGTH)
 }
 
 fn missing(name: &HeaderName) -> Problem {
@@ -302,30 +317,9 @@ fn integer(headers: &HeaderMap, name: &str) -> Option<u64> {
     u64::try_from(i64::from(item(headers, name)?.as_integer()?)).ok()
 }
 
-/// The SHA-256 of a digest field (RFC 9530); other algorithms, and what cannot be read, are passed over as it says.
-fn sha256(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
-    let value = headers.get(name)?;
-    let fields: Dictionary = Parser::new(value.as_bytes()).parse().ok()?;
-    match fields.get("sha-256")? {
-        ListEntry::Item(item) => item.bare_item.as_byte_sequence().map(<[u8]>::to_vec),
-        ListEntry::InnerList(_) => None,
-    }
-}
-
-/// `Content-Digest`: the sum that this body must have.
-fn content_digest(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
-    match sha256(headers, "content-digest") {
-        Some(sum) => Ok(Some(Checksum::parse(&format!("sha256 {}", BASE64.encode(&sum)))?)),
-        None => checksum(headers),
-    }
-}
-
 /// What is said about the file: `Upload-Metadata` as tus has it, and what the draft has in other fields.
 fn metadata(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let told = match headers.get("upload-metadata") {
-        None => "",
-        Some(value) => value.to_str().map_err(|_| Problem::bad_metadata())?,
-    };
+    let told = digests::with_repr_digest(headers, told_metadata(headers)?)?.unwrap_or_default();
     let coded = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
     if coded.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::unsupported_media_type().detail("a clip is sent without a Content-Encoding"));
@@ -340,9 +334,8 @@ fn metadata(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     });
     let kind = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_vec());
     let kind = kind.filter(|kind| !NO_NAME.iter().any(|plain| kind.eq_ignore_ascii_case(plain.as_bytes())));
-    let sum = sha256(headers, "repr-digest").map(|sum| HEXLOWER.encode(&sum).into_bytes());
-    let mut pairs: Vec<String> = Vec::from_iter((!told.trim().is_empty()).then(|| told.to_owned()));
-    for (key, value) in [("filename", name), ("filetype", kind), ("sha256", sum)] {
+    let mut pairs: Vec<String> = Vec::from_iter((!told.trim().is_empty()).then(|| told.clone()));
+    for (key, value) in [("filename", name), ("filetype", kind)] {
         if let Some(value) = value.filter(|value| !value.is_empty() && !is_told(key)) {
             pairs.push(format!("{key} {}", BASE64.encode(&value)));
         }
@@ -429,9 +422,9 @@ mod tests {
         assert_eq!(
             said,
             [
+                pair("sha256", sum),
                 pair("filename", "ä.mp4"),
-                pair("filetype", "video/mp4"),
-                pair("sha256", sum)
+                pair("filetype", "video/mp4")
             ]
             .join(",")
         );

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::concat::Wish;
 use super::resumable::{self, Spoken};
-use super::{concat, health::ProblemBody, id};
+use super::{concat, digests, health::ProblemBody, id};
 use crate::access::Principal;
 use crate::http::body;
 use crate::http::caller::Uploader;
@@ -78,6 +78,9 @@ pub(in crate::http) async fn options(face: web::Data<Face>) -> HttpResponse {
         .insert_header(("tus-checksum-algorithm", Checksum::ALGORITHMS))
         .insert_header(("upload-limit", resumable::limits(&face, None)))
         .insert_header(("accept-patch", ACCEPT_PATCH));
+    for wanted in digests::WANTED {
+        response.insert_header(wanted);
+    }
     response.finish()
 }
 
@@ -99,7 +102,7 @@ fn options_of_one() {}
         ("Upload-Length" = u64, Header, description = "Bytes there will be"),
         ("Upload-Metadata" = Option<String>, Header, description = "filename filetype sha256 recorded_at camera kind lat lon clip rendition; others are ignored"),
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the addresses of partial uploads, in place of a length"),
-        ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the body's sum in base64"),
+        ("Upload-Checksum" = Option<String>, Header, description = "`sha1`, `sha256`, `sha512` or `crc32c`, a space, and the body's sum in base64"),
     ),
     responses((status = 201, description = "Location, Upload-Offset, Upload-Expires"), (status = "4XX", body = ProblemBody))
 )]
@@ -152,6 +155,9 @@ pub(in crate::http) async fn status(
         if let Some(concat) = concat::told(&face, status.concat, &parts)? {
             response.insert_header((concat::UPLOAD_CONCAT, concat));
         }
+        if let Some(sum) = digests::wanted(request.headers(), status.sha256) {
+            response.insert_header(sum);
+        }
         match status.length {
             Some(length) => response.insert_header(("upload-length", length)),
             None => response.insert_header(("upload-defer-length", "1")),
@@ -168,7 +174,7 @@ pub(in crate::http) async fn status(
         ("id" = String, Path),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
         ("Upload-Offset" = u64, Header, description = "Where the body belongs"),
-        ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256`, a space, and the body's sum in base64"),
+        ("Upload-Checksum" = Option<String>, Header, description = "`sha1`, `sha256`, `sha512` or `crc32c`, a space, and the body's sum in base64"),
     ),
     responses(
         (status = 204, description = "Upload-Offset, Upload-Expires"), (status = 409, body = ProblemBody),
@@ -201,7 +207,7 @@ pub(in crate::http) async fn append(
         })?;
         let sent = Sent {
             offset,
-            checksum: checksum(request.headers())?,
+            checksum: digests::of_body(request.headers())?,
             end: told_length(request.headers())?,
         };
         let status = take(&face, who, upload, sent, &request, payload).await?;
@@ -308,9 +314,9 @@ async fn create_upload(
                 .detail("Upload-Length is missing"));
         }
     };
-    let metadata = metadata(headers)?;
+    let metadata = digests::with_repr_digest(headers, metadata(headers)?)?;
     // Read before the upload exists, so that a wrong one leaves nothing behind.
-    let checksum = checksum(headers)?;
+    let checksum = digests::of_body(headers)?;
     let (rooms, owner) = (face.rooms.clone(), who.clone());
     let begun = face
         .ask(async move {

@@ -1,9 +1,10 @@
 //! Requests as a client on this machine would send them.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method};
 use serde_json::Value;
 
 /// Longer than any answer takes, shorter than a person's patience with a hanging test.
@@ -11,6 +12,15 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// A client without a proxy that follows no redirect.
 pub fn client() -> Client {
+    builder().build().expect("a client")
+}
+
+/// The same, calling from an address of this machine: requests are limited for each address.
+pub fn client_from(address: IpAddr) -> Client {
+    builder().local_address(address).build().expect("a client")
+}
+
+fn builder() -> ClientBuilder {
     static READY: LazyLock<()> = LazyLock::new(|| {
         // Another test of this program may have installed it: then it is there.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -20,8 +30,6 @@ pub fn client() -> Client {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(ANSWER)
-        .build()
-        .expect("a client")
 }
 
 /// One request with an optional bearer token and JSON body; the status and the body as JSON (`Null` when it is none).

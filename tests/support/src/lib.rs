@@ -22,7 +22,7 @@ mod vault;
 
 pub use child::Child;
 pub use faulty::{Fault, Faulty, Operation};
-pub use http::{client, json};
+pub use http::{client, client_from, json};
 pub use http_server::{HttpServer, Reply, Request};
 pub use kms_front::{KmsFault, KmsFront};
 pub use mail::Mail;
@@ -32,5 +32,5 @@ pub use reader::Reader;
 pub use scratch::{Scratch, free_port};
 pub use seaweed::Seaweed;
 pub use softhsm::SoftHsm;
-pub use tools::{caddy, chromium, nginx, program, python, rclone, rounds, torture};
+pub use tools::{caddy, chromium, nginx, peers, program, python, rclone, rounds, torture};
 pub use vault::{Owner, Setup, Vault};

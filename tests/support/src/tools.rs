@@ -63,6 +63,11 @@ pub fn rclone() -> PathBuf {
     tool("DASHVAULT_RCLONE", || cache().join("rclone/bin/rclone"))
 }
 
+/// Where `.ci/install bench` puts the programs that the benches compare with; whether each is there is the caller's to see.
+pub fn peers() -> PathBuf {
+    cache().join("peers")
+}
+
 pub(crate) fn weed() -> PathBuf {
     tool("DASHVAULT_WEED", || cache().join("python/bin/weed"))
 }

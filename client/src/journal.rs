@@ -1,0 +1,340 @@
+//! The queue, which survives power cuts: a small file a clip in the state folder, written whole or not at all.
+//!
+//! The clips themselves stay where they are. What is lost of the journal costs a second reading of a clip and a question to
+//! the vault, never a clip: the folder is looked through again, and where an upload lives is remembered apart.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::source::Stamp;
+use crate::{ClientError, Doing, file};
+
+/// Two days of a camera that writes a clip in ten seconds; more wait in their folder until some of these are gone.
+pub(crate) const MAX_CLIPS: usize = 16_384;
+/// An entry has a path of at most 4 KiB, a receipt and some words.
+const MAX_ENTRY_BYTES: u64 = 16 << 10;
+/// What was delivered is remembered for so long after its file has gone, in case a card is put in again.
+const DELIVERED_MS: i64 = 31 * 24 * 60 * 60 * 1000;
+const VERSION: u32 = 1;
+
+/// What is known of a clip besides its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct About {
+    /// Such as `event` or `routine`.
+    pub kind: Option<String>,
+    /// A small rendition of a clip that there is in full as well.
+    pub small: bool,
+    /// The owner asked for it.
+    pub first: bool,
+    /// The camera's name.
+    pub camera: Option<String>,
+}
+
+/// A clip in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    version: u32,
+    pub path: PathBuf,
+    pub stamp: Stamp,
+    pub about: About,
+    /// Lower-case hexadecimal, once it was read.
+    pub sha256: Option<String>,
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// How far a clip is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub(crate) enum State {
+    /// Not all of it is in the vault.
+    Waiting,
+    /// Every byte is durable in the vault, which has not signed for it yet.
+    Sent { url: String },
+    /// The vault has signed that it holds it.
+    Delivered {
+        clip_id: String,
+        receipt: String,
+        at_ms: i64,
+    },
+    /// The vault does not take it; it is kept, and tried again some day.
+    Refused { reason: String, at_ms: i64 },
+}
+
+/// All entries, and their folder, which is this process's alone.
+pub(crate) struct Journal {
+    folder: PathBuf,
+    entries: BTreeMap<PathBuf, Entry>,
+    _lock: File,
+}
+
+impl Entry {
+    pub fn new(path: PathBuf, stamp: Stamp, about: About) -> Self {
+        Self {
+            version: VERSION,
+            path,
+            stamp,
+            about,
+            sha256: None,
+            state: State::Waiting,
+        }
+    }
+
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let sha256 = self.sha256.as_deref()?;
+        HEXLOWER.decode(sha256.as_bytes()).ok()?.try_into().ok()
+    }
+}
+
+impl Journal {
+    /// Reads what there is. An entry that is damaged is dropped: its clip is found again in its folder.
+    ///
+    /// # Errors
+    /// [`ClientError::StateInUse`] while another process works with this folder, [`ClientError::File`].
+    pub fn open(folder: &Path) -> Result<Self, ClientError> {
+        file::make_private_folder(folder)?;
+        let lock = lock(folder)?;
+        let mut entries = BTreeMap::new();
+        let failed = |source| file::unreadable(folder, source);
+        for found in std::fs::read_dir(folder).map_err(failed)? {
+            let path = found.map_err(failed)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') && name != LOCK {
+                // Half a file that a power cut left.
+                remove(&path)?;
+                continue;
+            }
+            if !name.starts_with(PREFIX) {
+                continue;
+            }
+            match read(&path) {
+                Some(entry) if entries.len() < MAX_CLIPS && path == place(folder, &entry.path) => {
+                    entries.insert(entry.path.clone(), entry);
+                }
+                _ => remove(&path)?,
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            entries,
+            _lock: lock,
+        })
+    }
+
+    pub fn get(&self, path: &Path) -> Option<&Entry> {
+        self.entries.get(path)
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_CLIPS
+    }
+
+    /// Takes an entry in without writing it: nothing is known of it that its folder does not tell again.
+    pub fn note(&mut self, entry: Entry) {
+        self.entries.insert(entry.path.clone(), entry);
+    }
+
+    /// Writes an entry; it is on stable storage then.
+    pub fn put(&mut self, entry: Entry) -> Result<(), ClientError> {
+        let text = serde_json::to_vec(&entry).expect("an entry is plain JSON");
+        file::write(&place(&self.folder, &entry.path), &text, false)?;
+        self.entries.insert(entry.path.clone(), entry);
+        Ok(())
+    }
+
+    /// Drops an entry. One that comes back by a power cut names a file that is gone, or is found again.
+    pub fn forget(&mut self, path: &Path) -> Result<(), ClientError> {
+        if self.entries.remove(path).is_some() {
+            remove(&place(&self.folder, path))?;
+        }
+        Ok(())
+    }
+
+    /// Drops what needs not be known any more of files that are not there: all but fresh receipts, unless
+    /// there is no room. The paths that were still
+    /// to be sent.
+    pub fn forget_gone(&mut self, is_there: impl Fn(&Path) -> bool, now_ms: i64) -> Result<Vec<PathBuf>, ClientError> {
+        let gone = self.entries.values().filter(|entry| !is_there(&entry.path));
+        let is_full = self.is_full();
+        let gone: Vec<_> = gone
+            .filter(|entry| match entry.state {
+                State::Delivered { at_ms, .. } if !is_full => now_ms.saturating_sub(at_ms) > DELIVERED_MS,
+                _ => true,
+            })
+            .map(|entry| (entry.path.clone(), entry.state == State::Waiting))
+            .collect();
+        let mut lost = Vec::new();
+        for (path, was_waiting) in gone {
+            self.forget(&path)?;
+            if was_waiting {
+                lost.push(path);
+            }
+        }
+        Ok(lost)
+    }
+}
+
+const LOCK: &str = ".lock";
+const PREFIX: &str = "clip-";
+
+/// A file's name says nothing that could lead elsewhere.
+fn place(folder: &Path, clip: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    let sum = dashvault_keys::digest::sha256(clip.as_os_str().as_bytes());
+    folder.join(format!("{PREFIX}{}.json", HEXLOWER.encode(&sum[..16])))
+}
+
+fn read(path: &Path) -> Option<Entry> {
+    if path.metadata().ok()?.len() > MAX_ENTRY_BYTES {
+        return None;
+    }
+    let entry: Entry = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (entry.version == VERSION).then_some(entry)
+}
+
+fn remove(path: &Path) -> Result<(), ClientError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(ClientError::File {
+            path: path.to_owned(),
+            doing: Doing::Write,
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The kernel's lock ends with the process, however it ends.
+fn lock(folder: &Path) -> Result<File, ClientError> {
+    let path = folder.join(LOCK);
+    let failed = |source| ClientError::File {
+        path: path.clone(),
+        doing: Doing::Write,
+        source,
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ClientError::StateInUse {
+            folder: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> Entry {
+        let stamp = Stamp {
+            bytes: 7,
+            modified_ns: 8,
+        };
+        let about = About {
+            kind: Some("event".to_owned()),
+            ..About::default()
+        };
+        Entry::new(PathBuf::from(name), stamp, about)
+    }
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        let mut names: Vec<_> = folder.read_dir().unwrap().map(|e| e.unwrap().path()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn entries_are_there_after_a_start_in_the_state_they_were_put_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let mut sent = entry("/card/b.mp4");
+        sent.state = State::Sent { url: "u".to_owned() };
+        sent.sha256 = Some("00".repeat(32));
+        let mut delivered = entry("/card/c.mp4");
+        delivered.state = State::Delivered {
+            clip_id: "c".to_owned(),
+            receipt: "r".to_owned(),
+            at_ms: 1,
+        };
+        for entry in [entry("/card/a.mp4"), sent.clone(), delivered.clone()] {
+            journal.put(entry).unwrap();
+        }
+        journal.forget(Path::new("/card/a.mp4")).unwrap();
+        drop(journal);
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.entries().collect::<Vec<_>>(), [&sent, &delivered]);
+    }
+
+    /// Whatever of an entry's file a power cut left, opening finds the whole entry or none, and the others.
+    #[test]
+    fn half_an_entry_is_none_and_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.put(entry("/card/a.mp4")).unwrap();
+        journal.put(entry("/card/b.mp4")).unwrap();
+        drop(journal);
+        let file = place(dir.path(), Path::new("/card/a.mp4"));
+        let whole = std::fs::read(&file).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&file, &whole[..length]).unwrap();
+            std::fs::write(dir.path().join(".clip-x.json.1234"), &whole[..length]).unwrap();
+            let journal = Journal::open(dir.path()).unwrap();
+            assert_eq!(
+                journal.entries().collect::<Vec<_>>(),
+                [&entry("/card/b.mp4")],
+                "{length} bytes"
+            );
+            assert_eq!(names(dir.path()).len(), 2, "the other's file and the lock");
+        }
+    }
+
+    #[test]
+    fn an_entry_under_anothers_name_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.put(entry("/card/a.mp4")).unwrap();
+        drop(journal);
+        let from = place(dir.path(), Path::new("/card/a.mp4"));
+        std::fs::rename(from, place(dir.path(), Path::new("/card/b.mp4"))).unwrap();
+        assert_eq!(Journal::open(dir.path()).unwrap().entries().count(), 0);
+    }
+
+    #[test]
+    fn one_process_at_a_time_works_with_a_state_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Journal::open(dir.path()).unwrap();
+        assert!(matches!(Journal::open(dir.path()), Err(ClientError::StateInUse { .. })));
+        drop(first);
+        assert!(Journal::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_receipt_outlives_its_file_for_a_month_and_what_was_not_sent_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let mut delivered = entry("/card/c.mp4");
+        delivered.state = State::Delivered {
+            clip_id: "c".to_owned(),
+            receipt: "r".to_owned(),
+            at_ms: 0,
+        };
+        journal.put(delivered).unwrap();
+        journal.put(entry("/card/a.mp4")).unwrap();
+        assert_eq!(journal.forget_gone(|_| false, 0).unwrap(), [Path::new("/card/a.mp4")]);
+        assert_eq!(journal.entries().count(), 1);
+        assert!(journal.forget_gone(|_| false, DELIVERED_MS + 1).unwrap().is_empty());
+        assert_eq!(journal.entries().count(), 0);
+    }
+}

@@ -1,0 +1,247 @@
+//! A folder's clips against a vault that has mishaps: what a power cut costs, what is deleted, what waits for what.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use dashvault_client::{Client, ClientError, Courier, CourierOptions, Device, Link, LinkSource, News, pair};
+
+use crate::fake::{CODE, Fake, Mishap};
+
+/// A vehicle with a card, paired with a fake vault.
+struct Car {
+    fake: Fake,
+    dir: tempfile::TempDir,
+}
+
+impl Car {
+    async fn paired() -> Self {
+        let fake = Fake::start();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("vehicle")).unwrap();
+        let car = Self { fake, dir };
+        pair(&car.fake.url, CODE, &car.device_file()).await.unwrap();
+        car
+    }
+
+    /// All that the vehicle keeps.
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join("vehicle")
+    }
+
+    fn device_file(&self) -> PathBuf {
+        self.folder().join("device.json")
+    }
+
+    fn record(&self, name: &str, length: usize) -> PathBuf {
+        let path = self.folder().join("card").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn courier(&self, delete: bool) -> Courier {
+        let options = CourierOptions {
+            folder: self.folder().join("card"),
+            state: self.folder().join("queue"),
+            link: LinkSource::Always(Link::Wifi),
+            delete,
+            once: true,
+            settle: Duration::ZERO,
+            look_every: Duration::from_millis(20),
+            recorded_at_from_mtime: false,
+            camera: None,
+        };
+        let client = Client::new(Device::load(&self.device_file()).unwrap(), None).unwrap();
+        Courier::open(client, options).unwrap()
+    }
+
+    /// Runs until nothing is left to do; what was told.
+    async fn run(&self, delete: bool) -> (Result<(), ClientError>, Vec<News>) {
+        let told = Mutex::new(Vec::new());
+        let ended = self.courier(delete).run(&|news| told.lock().unwrap().push(news)).await;
+        (ended, told.into_inner().unwrap())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir().unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).unwrap();
+            let modified = entry.metadata().unwrap().modified().unwrap();
+            std::fs::File::options()
+                .write(true)
+                .open(&to)
+                .unwrap()
+                .set_modified(modified)
+                .unwrap();
+        }
+    }
+}
+
+/// Everything that is written is synced before the next step, so a power cut leaves what stood there at some moment.
+#[tokio::test]
+async fn a_power_cut_at_any_moment_loses_no_clip_and_sends_none_twice() {
+    let car = Car::paired().await;
+    let clip = car.record("event/a.mp4", 700_000);
+    car.fake.state().patches = [Mishap::Cut(100_000), Mishap::Cut(200_000), Mishap::AnswerLost].into();
+    car.fake.state().pending = 3;
+    // A copy of all that the vehicle keeps, each time that something is told.
+    let moments = Mutex::new(Vec::new());
+    let mut courier = car.courier(true);
+    let copies = tempfile::tempdir().unwrap();
+    let tell = |_| {
+        let mut moments = moments.lock().unwrap();
+        let to = copies.path().join(moments.len().to_string());
+        copy(&car.folder(), &to);
+        moments.push(to);
+    };
+    courier.run(&tell).await.unwrap();
+    drop(courier);
+    assert!(!clip.exists());
+    let moments = moments.into_inner().unwrap();
+    assert!(moments.len() > 10, "{}", moments.len());
+    let sent = car.fake.state().on_the_wire;
+    assert_eq!((sent, car.fake.state().beginnings), (700_000, 1), "every byte once");
+
+    let mut began_anew = 0;
+    // The last one first: what the vault holds is later than what the vehicle remembers.
+    for moment in moments.into_iter().rev() {
+        std::fs::remove_dir_all(car.folder()).unwrap();
+        copy(&moment, &car.folder());
+        let before = car.fake.state().on_the_wire;
+        let beginnings = car.fake.state().beginnings;
+        let was_begun =
+            std::fs::read_dir(car.folder().join("device.json.uploads")).is_ok_and(|mut dir| dir.next().is_some());
+        let was_delivered = !clip.exists() || was_begun || has_receipt(&car.folder().join("queue"));
+        let (ended, told) = car.run(true).await;
+        ended.unwrap();
+        assert!(!clip.exists(), "{told:?}");
+        let again = car.fake.state().on_the_wire - before;
+        if was_delivered {
+            assert_eq!((again, car.fake.state().beginnings), (0, beginnings), "{told:?}");
+        } else {
+            began_anew += 1;
+            assert_eq!(again, 700_000, "{told:?}");
+        }
+    }
+    assert!(began_anew > 0, "some moments are before the upload was begun");
+}
+
+fn has_receipt(queue: &Path) -> bool {
+    let files = queue.read_dir().into_iter().flatten().flatten();
+    files
+        .filter_map(|file| std::fs::read_to_string(file.path()).ok())
+        .any(|text| text.contains("receipt"))
+}
+
+#[tokio::test]
+async fn nothing_but_a_receipt_for_these_very_bytes_deletes_a_clip() {
+    type Harm = fn(&Fake);
+    let harms: [(&str, Harm); 5] = [
+        ("signed by another", |fake| fake.state().forged = true),
+        ("for other bytes", |fake| {
+            fake.state().twist = Some(|receipt| receipt.sha256[0] ^= 1);
+        }),
+        ("for another length", |fake| {
+            fake.state().twist = Some(|receipt| receipt.length += 1)
+        }),
+        ("for another clip", |fake| {
+            fake.state().twist = Some(|receipt| receipt.clip[0] ^= 1)
+        }),
+        ("none at all", |fake| fake.state().quarantined = true),
+    ];
+    for (name, harm) in harms {
+        let car = Car::paired().await;
+        let clip = car.record("a.mp4", 5_000);
+        harm(&car.fake);
+        let (ended, told) = car.run(true).await;
+        ended.unwrap();
+        assert!(clip.exists(), "{name}: {told:?}");
+        assert!(
+            told.iter().any(|news| matches!(news, News::Refused { .. })),
+            "{name}: {told:?}"
+        );
+        assert!(
+            !told.iter().any(|news| matches!(news, News::Delivered(_))),
+            "{name}: {told:?}"
+        );
+        // Nor at the next start.
+        let (ended, told) = car.run(true).await;
+        ended.unwrap();
+        assert!(clip.exists(), "{name}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_vehicle_that_is_not_welcome_keeps_everything_and_is_told() {
+    let car = Car::paired().await;
+    let clip = car.record("a.mp4", 5_000);
+    car.fake.state().posts = [Mishap::Status(403, 0)].into();
+    let (ended, _) = car.run(true).await;
+    assert!(
+        matches!(ended, Err(ClientError::Unwelcome { status: 403, .. })),
+        "{ended:?}"
+    );
+    assert!(clip.exists());
+}
+
+#[tokio::test]
+async fn a_clip_that_changed_since_its_receipt_is_not_deleted() {
+    let car = Car::paired().await;
+    let clip = car.record("a.mp4", 5_000);
+    let (ended, _) = car.run(false).await;
+    ended.unwrap();
+    std::fs::write(&clip, b"the camera has written over it").unwrap();
+    car.fake.state().patches = [Mishap::Status(403, 0)].into();
+    let (ended, told) = car.run(true).await;
+    assert!(matches!(ended, Err(ClientError::Unwelcome { .. })), "{told:?}");
+    assert!(clip.exists(), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_vault_that_sheds_routine_clips_gets_an_event_at_once() {
+    let car = Car::paired().await;
+    car.record("routine/a.mp4", 5_000);
+    car.fake.state().posts = [Mishap::Status(503, 600)].into();
+    let told = Mutex::new(Vec::new());
+    let mut courier = car.courier(false);
+    let tell = |news| {
+        if matches!(news, News::Setback { .. }) {
+            car.record("event/b.mp4", 4_000);
+        }
+        told.lock().unwrap().push(news);
+    };
+    let delivered = async {
+        let is_there = |news: &News| matches!(news, News::Delivered(done) if done.bytes == 4_000);
+        while !told.lock().unwrap().iter().any(is_there) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        ended = courier.run(&tell) => panic!("the routine clip is still to come: {ended:?}"),
+        () = delivered => {}
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("{:?}", told.lock().unwrap()),
+    }
+    let told = told.into_inner().unwrap();
+    let paused = told
+        .iter()
+        .any(|news| matches!(news, News::Setback { pause, .. } if *pause >= Duration::from_secs(600)));
+    assert!(paused, "the vault is not asked before it wants to be: {told:?}");
+}
+
+#[tokio::test]
+async fn a_vehicle_whose_clock_stands_in_another_year_uploads_all_the_same() {
+    let car = Car::paired().await;
+    let clip = car.record("a.mp4", 5_000);
+    car.fake.state().ahead = Duration::from_secs(20 * 365 * 24 * 3600);
+    let (ended, told) = car.run(true).await;
+    ended.unwrap();
+    assert!(!clip.exists(), "{told:?}");
+}
