@@ -3,7 +3,7 @@
 use super::row::places;
 use super::uploads::{COLUMNS, UploadRow, upload_row};
 use super::{Catalog, CatalogError, Tx};
-use crate::model::{ClipId, OwnerId, UnixMs};
+use crate::model::{ClipId, NOT_AS_DECLARED, OwnerId, UnixMs};
 
 impl Catalog {
     /// The upload of an owner that was begun under one of these indexes. One whose clip failed before it was sealed is no
@@ -37,10 +37,11 @@ impl Catalog {
         let columns: Vec<_> = COLUMNS.split(", ").map(|column| format!("u.{column}")).collect();
         let text = format!(
             "SELECT {} FROM clips c JOIN uploads u ON u.id = c.id WHERE c.sha256_index IN ({}) AND c.owner_id = ${} \
-             AND u.state = 'finished' AND coalesce(c.error_code, '') <> 'sha256_mismatch' ORDER BY c.created_at LIMIT 1",
+             AND u.state = 'finished' AND coalesce(c.error_code, '') <> ${} ORDER BY c.created_at LIMIT 1",
             columns.join(", "),
             places(indexes.len()),
-            indexes.len() + 1
+            indexes.len() + 1,
+            indexes.len() + 2
         );
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
         for index in indexes {
@@ -48,6 +49,7 @@ impl Catalog {
         }
         let row = query
             .bind(owner.as_bytes().to_vec())
+            .bind(NOT_AS_DECLARED)
             .fetch_optional(self.readers())
             .await?;
         row.as_ref().map(upload_row).transpose()

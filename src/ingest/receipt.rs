@@ -4,11 +4,8 @@ use dashvault_keys::receipt::Receipt;
 
 use super::{Ingest, IngestError, ReceiptState};
 use crate::access::Principal;
-use crate::model::{ClipId, ClipState, Concat, UploadState};
+use crate::model::{ClipId, ClipState, Concat, NOT_AS_DECLARED, UploadState};
 use crate::vault::ClipDetails;
-
-/// The original is there, but it is not what the vehicle said it would send.
-const NOT_AS_DECLARED: &str = "sha256_mismatch";
 
 impl Ingest {
     pub(super) async fn find_receipt(&self, who: &Principal, id: ClipId) -> Result<ReceiptState, IngestError> {

@@ -13,7 +13,7 @@ use zeroize::Zeroize as _;
 use super::recent::Recent;
 use super::{Library, LibraryError};
 use crate::catalog::{ClipRow, ClipsStamp};
-use crate::model::{ClipId, ClipState, DeviceId, UnixMs};
+use crate::model::{ClipId, ClipState, DeviceId, NOT_AS_DECLARED, UnixMs};
 use crate::vault::{ClipSummary, OwnerKeys, Vault};
 
 /// Entries of all owners together, of about 64 bytes each: 32 MiB.
@@ -49,15 +49,16 @@ pub(super) struct Entry {
 pub(super) enum Shelf {
     Clips,
     Trash,
-    /// It is being erased.
+    /// It is being erased, or came with other bytes than were declared and is kept apart.
     None,
 }
 
 impl Shelf {
-    pub fn of(state: ClipState) -> Self {
-        match state {
+    pub fn of(row: &ClipRow) -> Self {
+        match row.state {
             ClipState::Trashed => Self::Trash,
             ClipState::Erasing => Self::None,
+            ClipState::Failed if row.error_code.as_deref() == Some(NOT_AS_DECLARED) => Self::None,
             _ => Self::Clips,
         }
     }
@@ -184,7 +185,7 @@ fn entry(vault: &Vault, keys: &OwnerKeys, row: &ClipRow) -> Entry {
         at: recorded_at(vault, keys, row).unwrap_or(row.created_at),
         id: row.id,
         device: row.device,
-        shelf: Shelf::of(row.state),
+        shelf: Shelf::of(row),
         updated_at: row.updated_at,
         mark: row.mark,
     }

@@ -51,7 +51,7 @@ impl Library {
         let ids: Vec<_> = page.iter().map(|entry| entry.id).collect();
         let mut rows = self.inner.catalog.clips_by_id(session.owner(), &ids).await?;
         // Trashed or erased since the index was read.
-        rows.retain(|row| Shelf::of(row.state) == query.shelf());
+        rows.retain(|row| Shelf::of(row) == query.shelf());
         rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
         let clips = self.views(&keys, &rows).await?;
         Ok(ClipPage { clips, next_cursor })

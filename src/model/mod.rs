@@ -17,6 +17,6 @@ pub use place::{Place, PlaceError, cut_to_page};
 pub use range::{ByteRange, RangeError};
 pub use state::{
     Bucket, ClipState, Concat, CredentialKind, DecoyKind, DeviceState, EventKind, Grade, JobKind, JobState,
-    LinkMediaState, MediaKind, ObjectKind, Severity, UnknownState, UploadState, Verdict, WalkStage,
+    LinkMediaState, MediaKind, NOT_AS_DECLARED, ObjectKind, Severity, UnknownState, UploadState, Verdict, WalkStage,
 };
 pub use trouble::Trouble;

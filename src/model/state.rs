@@ -15,6 +15,9 @@ pub struct UnknownState {
     pub word: String,
 }
 
+/// The code of a clip whose bytes are others than were declared: it failed, is kept apart and never given for what was sent.
+pub const NOT_AS_DECLARED: &str = "sha256_mismatch";
+
 macro_rules! states {
     ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* })*) => {$(
         $(#[$doc])*

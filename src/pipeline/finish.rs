@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::error::JobError;
 use super::lease::Held;
-use super::original::{MISMATCH, Published};
+use super::original::Published;
 use super::renditions::MakeError;
 use super::{Inner, Made};
 use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow};
 use crate::media::{self, MediaError};
-use crate::model::{ClipId, ClipState, EventKind};
+use crate::model::{ClipId, ClipState, EventKind, NOT_AS_DECLARED};
 use crate::vault::{ClipDetails, ClipKeys, ClipSummary, Manifest, StoredObject};
 
 impl Inner {
@@ -39,8 +39,8 @@ impl Inner {
         self.release_pieces(held, clip).await?;
         if !published.sound {
             let tx = self.begin_held(held).await?;
-            self.commit_end(tx, held, Some(MISMATCH)).await?;
-            return Ok(Some(MISMATCH));
+            self.commit_end(tx, held, Some(NOT_AS_DECLARED)).await?;
+            return Ok(Some(NOT_AS_DECLARED));
         }
         self.publish_renditions(held, clip, &published.keys).await
     }

@@ -11,7 +11,7 @@ use super::finish::manifest_of;
 use super::lease::Held;
 use crate::audit::NewEvent;
 use crate::catalog::{ClipPublication, ClipRow, UploadRow};
-use crate::model::{ClipId, ClipState, Concat, EventKind, ObjectKind};
+use crate::model::{ClipId, ClipState, Concat, EventKind, NOT_AS_DECLARED, ObjectKind};
 use crate::vault::{
     ClipDetails, ClipKeys, ClipSummary, Manifest, ObjectWriter, OwnerKeys, PieceRef, SealedObject, UploadKey,
     UploadMetadata,
@@ -23,10 +23,6 @@ const PIECES_A_READ: u32 = 100;
 const PIECES_A_RELEASE: u32 = 500;
 /// Sealing the original is this much of a clip's progress.
 const SEALING_PER_MILLE: u64 = 100;
-/// The received bytes are not those that the vehicle declared. The clip never becomes ready and no receipt is given; the
-/// bytes stay for its owner, who may want to know what came.
-pub(super) const MISMATCH: &str = "sha256_mismatch";
-
 /// A clip whose original is published.
 pub(super) struct Published {
     pub(super) keys: Arc<ClipKeys>,
@@ -210,7 +206,7 @@ impl Inner {
         let (state, error_code) = if sound {
             (ClipState::Transcoding, None)
         } else {
-            (ClipState::Failed, Some(MISMATCH))
+            (ClipState::Failed, Some(NOT_AS_DECLARED))
         };
         let manifest = Manifest {
             objects: vec![sealed.in_manifest(&sealed.about())],

@@ -1,6 +1,7 @@
 //! What an owner sees of one clip, and of the account.
 
 use dashvault::catalog::{NewUpload, UploadStep, UploadTraits};
+use dashvault::library::ListQuery;
 use dashvault::model::{ClipId, ClipState, DeviceId, ObjectKind};
 use serde_json::json;
 
@@ -102,6 +103,27 @@ async fn a_failed_clip_says_why_and_the_word_stays_the_same_for_programs() {
     let error = serde_json::to_value(view.error).unwrap();
     assert_eq!(error, json!({"code": "no_video", "detail": "it has no picture"}));
     assert_eq!((view.state, view.sha256.as_deref()), (ClipState::Failed, Some(SHA256)));
+}
+
+#[tokio::test]
+async fn a_clip_that_came_with_other_bytes_than_declared_stands_in_no_list_and_is_its_owners_by_id() {
+    let house = House::new().await;
+    let owner = house.owner("a@example.org").await;
+    let other_bytes = Wish {
+        error: Some("sha256_mismatch"),
+        ..Wish::default()
+    };
+    let apart = house.clip(&owner, &other_bytes, ClipState::Failed, &[]).await;
+    let failed = house.clip(&owner, &Wish::default(), ClipState::Failed, &[]).await;
+    let ready = house.clip(&owner, &Wish::default(), ClipState::Ready, &[]).await;
+    let page = house.library.list(&owner, &ListQuery::default()).await.unwrap();
+    let mut listed: Vec<_> = page.clips.iter().map(|clip| clip.id).collect();
+    let mut expected = vec![failed, ready];
+    listed.sort();
+    expected.sort();
+    assert_eq!(listed, expected);
+    let view = house.library.clip(&owner, apart).await.unwrap().unwrap();
+    assert_eq!(view.state, ClipState::Failed);
 }
 
 #[tokio::test]

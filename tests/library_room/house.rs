@@ -50,6 +50,8 @@ pub struct Wish {
     pub device: Option<DeviceId>,
     pub filename: Option<String>,
     pub filetype: Option<String>,
+    /// Why it failed, if it does.
+    pub error: Option<&'static str>,
 }
 
 /// An object of a clip or a link.
@@ -231,7 +233,7 @@ impl House {
             id,
             state,
             incomplete: false,
-            error_code: (state == ClipState::Failed).then_some("no_video"),
+            error_code: (state == ClipState::Failed).then_some(wish.error.unwrap_or("no_video")),
             kek_version: owner_keys.kek_version().into(),
             envelope: &self.vault.envelope(owner_keys, keys, 1, &manifest).unwrap(),
             sealed_summary: &keys.seal(id.as_bytes(), &summary),
