@@ -192,12 +192,18 @@ impl Ingest {
         self.create_upload(who, Creation::Plain, length, metadata).await
     }
 
-    /// Begins a partial upload: bytes that become part of a clip when they are joined with others, and expire otherwise.
+    /// Begins a partial upload: bytes that become part of a clip when they are joined with others, and expire otherwise. Of
+    /// its metadata the kind counts, for how long it waits; what is said of the clip is said when they are joined.
     ///
     /// # Errors
     /// As [`Ingest::create`].
-    pub async fn create_partial(&self, who: &Principal, length: Option<u64>) -> Result<UploadStatus, IngestError> {
-        self.create_upload(who, Creation::Partial, length, None).await
+    pub async fn create_partial(
+        &self,
+        who: &Principal,
+        length: Option<u64>,
+        metadata: Option<&str>,
+    ) -> Result<UploadStatus, IngestError> {
+        self.create_upload(who, Creation::Partial, length, metadata).await
     }
 
     /// Makes one upload of partial ones, in this order. It is complete at once: no byte is copied, and what the parts hold

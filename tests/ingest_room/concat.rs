@@ -7,7 +7,7 @@ use crate::room::{Room, START_MS, WEEK_MS, noise};
 
 impl Room {
     async fn begin_part(&self, length: u64) -> ClipId {
-        let begun = self.ingest.create_partial(&self.vehicle, Some(length)).await;
+        let begun = self.ingest.create_partial(&self.vehicle, Some(length), None).await;
         begun.expect("a partial upload").id
     }
 
@@ -138,6 +138,18 @@ async fn a_part_that_nobody_joins_expires_with_its_bytes() {
     assert_eq!(room.state(made).await, UploadState::Complete);
     room.vault.sweep_intents(room.clock.now_ms()).await.unwrap();
     assert_eq!(room.staged_objects().await, 1, "only the joined one's");
+}
+
+#[tokio::test]
+async fn parts_of_an_event_wait_as_long_as_events_do() {
+    let room = Room::new().await;
+    let event = format!("kind {}", data_encoding::BASE64.encode(b"event"));
+    let begun = room.ingest.create_partial(&room.vehicle, Some(10), Some(&event)).await;
+    let begun = begun.unwrap();
+    room.append(begun.id, 0, &noise(10)).await.unwrap();
+    room.clock.advance(4 * WEEK_MS);
+    assert_eq!(room.ingest.sweep().await.unwrap().expired, 0);
+    assert!(room.ingest.join(&room.vehicle, &[begun.id], None).await.is_ok());
 }
 
 #[tokio::test]

@@ -321,7 +321,7 @@ async fn create_upload(
     let begun = face
         .ask(async move {
             match concat {
-                Some(_) => rooms.ingest.create_partial(&owner, length).await,
+                Some(_) => rooms.ingest.create_partial(&owner, length, metadata.as_deref()).await,
                 None => rooms.ingest.create(&owner, length, metadata.as_deref()).await,
             }
         })
