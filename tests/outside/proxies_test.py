@@ -77,7 +77,7 @@ class Clients(Through):
             self.assertEqual(clip["sha256"], hashlib.sha256(plain).hexdigest())
             ratio = carried() / CLIP_BYTES
             print(f"{name} through {proxy.kind}: {ratio:.4f} of the clip's bytes sent, TLS and all", file=sys.stderr)
-            self.assertLessEqual(ratio, AT_MOST)
+            self.assertTrue(1 <= ratio <= AT_MOST, ratio)
 
         self.every_proxy(go, *CUT)
 
@@ -107,11 +107,13 @@ class Clients(Through):
 
 class RealClip(Through):
     def test_a_clip_by_our_client_comes_whole_and_is_read_in_ranges(self):
-        plain = CLIP.read_bytes()
-
         def go(proxy, carried):
+            # Another clip for each: one that the vault has is not sent again. A box that says nothing ends it, and no decoder looks.
+            plain = CLIP.read_bytes() + (16).to_bytes(4, "big") + b"free" + random.randbytes(8)
+            file = self.vault.dir / f"{proxy.kind}.mp4"
+            file.write_bytes(plain)
             env = dict(os.environ, SSL_CERT_FILE=str(proxy.root))
-            ran = subprocess.run([PROGRAM, "upload", "--server", self.public, "--device", self.device, "--wait", "--json", CLIP],
+            ran = subprocess.run([PROGRAM, "upload", "--server", self.public, "--device", self.device, "--wait", "--json", file],
                                  capture_output=True, text=True, env=env, cwd=self.vault.dir, timeout=300)
             self.assertEqual(ran.returncode, 0, ran.stderr)
             told = json.loads(ran.stdout.splitlines()[-1])
@@ -119,7 +121,7 @@ class RealClip(Through):
             self.assertTrue(told["receipt"])
             ratio, cuts = carried() / len(plain), len(plain) // REAL_CUT_BYTES
             print(f"our client through {proxy.kind}: {ratio:.4f} of a real clip's bytes sent, {cuts} cuts, TLS and all", file=sys.stderr)
-            self.assertLessEqual(ratio, AT_MOST)
+            self.assertTrue(1 <= ratio <= AT_MOST, ratio)
 
             with link(self.port, self.behind):
                 self.read_in_ranges(proxy, f"/v1/clips/{told['clip_id']}/original", plain)
