@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 
 /// Vehicles of one owner; a code for each is made by the owner.
 const EACH_OWNER: usize = 100;
-/// Pairings, and questions, under way at once; two of one owner would get in each other's way.
-const PAIRINGS: usize = 4;
+/// Pairings, and questions, under way at once. Two pairings of one owner would get in each other's way.
+const AT_ONCE: usize = 16;
 /// The clips that came first, whose receipts are waited for: sealing all takes the two cores longer than receiving.
 const RECEIPTS: usize = 8;
-/// What the vault is asked at most within a second, a share of the vehicles that wait for it.
-const PEAK_SHARE: f64 = 0.8;
+/// What the vault is asked at most within a second, a share of the vehicles that wait for it. Vehicles whose pauses were all the
+/// same came to 0.9 where these come to half of that, and would come to more if the vault were quicker.
+const PEAK_SHARE: f64 = 0.7;
 /// Requests that a vehicle makes at most: a question and the bytes, and both again of those that are told to come later.
 const REQUESTS_EACH: f64 = 4.0;
 const GIVE_UP: Duration = Duration::from_secs(1800);
@@ -59,7 +60,7 @@ async fn a_fleet_comes_back_after_an_outage_without_a_rush_and_without_a_lost_cl
     let before = come(&done);
     vault.kill();
     // The pauses double, so vehicles that wait longer are spread wider.
-    tokio::time::sleep(Duration::from_millis(2000 + 3 * count as u64)).await;
+    tokio::time::sleep(Duration::from_millis(5000 + 2 * count as u64)).await;
     tokio::task::block_in_place(|| vault.start());
 
     let (began, mut asked) = (Instant::now(), vec![(Instant::now(), 0)]);
@@ -112,7 +113,7 @@ async fn every_clip_is_there(fleet: &[Vehicle], done: Vec<(usize, String)>) {
         assert_eq!(told.receipt.is_some(), options.wait);
         id
     });
-    let ids: HashSet<_> = asked.buffer_unordered(PAIRINGS).collect().await;
+    let ids: HashSet<_> = asked.buffer_unordered(AT_ONCE).collect().await;
     assert_eq!(ids.len(), fleet.len(), "a clip for each vehicle");
 }
 
@@ -150,7 +151,7 @@ async fn fleet(http: &reqwest::Client, vault: &Vault, count: usize) -> Vec<Vehic
         .map(|n| vault.owner(&format!("fleet-{n}@example.org")))
         .collect();
     let paired = stream::iter(0..count).map(|n| vehicle(http, vault, &owners[n % owners.len()], n));
-    paired.buffer_unordered(PAIRINGS).collect().await
+    paired.buffer_unordered(AT_ONCE.min(owners.len())).collect().await
 }
 
 async fn vehicle(http: &reqwest::Client, vault: &Vault, owner: &Owner, n: usize) -> Vehicle {
