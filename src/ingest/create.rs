@@ -41,6 +41,7 @@ impl Ingest {
         }
         let metadata = metadata::parse(header)?;
         self.inner.may_begin()?;
+        let _place = self.inner.beginnings.take(self.inner.clock.now_ms())?;
         for _ in 0..TRIES {
             let begun = match creation {
                 Creation::Resumable => self.inner.vault.begun_indexes(owner, device, &metadata, length),

@@ -6,6 +6,7 @@
 //! upload wins: it raises the row's epoch, and a writer of an older epoch moves nothing any more.
 
 mod append;
+mod beginnings;
 mod begun;
 mod budget;
 mod checksum;
@@ -43,6 +44,7 @@ use crate::model::{ClipId, Clock, DeviceId, OwnerId, UnixMs, UploadState};
 use crate::vault::Vault;
 
 pub use append::{Body, UploadEnd};
+use beginnings::Beginnings;
 use budget::Budget;
 use committer::Committer;
 use create::Creation;
@@ -105,6 +107,7 @@ struct Inner {
     live: Live,
     budget: Budget,
     turns: Turns,
+    beginnings: Beginnings,
     marks: Marks,
     closing: AtomicBool,
 }
@@ -143,6 +146,7 @@ impl Ingest {
         let inner = Arc::new(Inner {
             budget: Budget::new(config.buffer_bytes),
             turns: Turns::new(config.max_writers),
+            beginnings: Beginnings::default(),
             marks: Marks::default(),
             config,
             vault,

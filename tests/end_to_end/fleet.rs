@@ -24,7 +24,7 @@ const RECEIPTS: usize = 8;
 /// same came to 0.9 where these come to half of that, and would come to more if the vault were quicker.
 const PEAK_SHARE: f64 = 0.7;
 /// Requests that a vehicle makes at most: a question and the bytes, and both again of those that are told to come later.
-const REQUESTS_EACH: f64 = 4.0;
+const REQUESTS_EACH: f64 = 6.0;
 const GIVE_UP: Duration = Duration::from_secs(1800);
 
 /// Which vehicles are done, in order, and the clip that the vault says it has of each.
