@@ -23,6 +23,9 @@ use crate::{Client, ClientError, Options, Progress, Stage, Uploaded};
 
 use desk::{Choice, Desk, Interruption};
 
+/// A clip that changed while it was read is left alone for so long.
+const CHANGED: Duration = Duration::from_secs(1);
+
 /// What a courier is to do.
 #[derive(Debug, Clone)]
 pub struct CourierOptions {
@@ -246,7 +249,11 @@ impl Courier {
                 tokio::select! {
                     read = hashing => read,
                     interruption = desk.meanwhile(choice, client, budget, tell) => {
-                        interrupted(choice, interruption?, tell);
+                        let interruption = interruption?;
+                        if matches!(interruption, Interruption::Gone) {
+                            desk.rest_for(&choice.path, CHANGED);
+                        }
+                        interrupted(choice, interruption, tell);
                         return Ok(None);
                     }
                 }

@@ -46,6 +46,10 @@ impl Source {
             sum.update(&chunk);
             bytes += chunk.len() as u64;
             chunk.clear();
+            if bytes > about.len() {
+                // It grows as fast as it is read.
+                return Err(ClientError::Changed { path: path.to_owned() });
+            }
             progress(bytes, about.len());
         }
         if bytes == 0 {

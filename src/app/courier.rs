@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,9 +50,20 @@ pub(super) async fn watch(
         last: Mutex::new(None),
     };
     let mut courier = Courier::open(client, options)?;
-    let ended = courier.run(&|news| shown.tell(&news)).await;
+    let refused = AtomicUsize::new(0);
+    let tell = |news: News| {
+        if matches!(news, News::Refused { .. }) {
+            refused.fetch_add(1, Ordering::Relaxed);
+        }
+        shown.tell(&news);
+    };
+    let ended = courier.run(&tell).await;
     shown.bar.finish_and_clear();
-    Ok(ended?)
+    ended?;
+    match refused.into_inner() {
+        0 => Ok(()),
+        n => Err(CommandError::Refused(format!("{n} clips were not taken, and are kept"))),
+    }
 }
 
 fn beside(device: &Path) -> PathBuf {

@@ -205,6 +205,9 @@ async fn clips_go_in_the_order_of_what_they_are_worth_and_are_deleted_with_their
     assert_eq!(told_of(&told, "deleted").len(), 6);
     assert!(told_of(&told, "sent").is_empty());
     assert!(drive.wire.up() - up < 2_000, "one question for the policy");
+    let log = drive.vault.log();
+    let unchanged = |line: &str| line.contains("/v1/vehicle/policy") && line.contains("status=304");
+    assert!(log.lines().any(unchanged), "what is known is not sent again");
     assert_eq!(
         drive.lengths().await,
         [40_000, 50_000, 60_000, 200_000, 300_000, 300_000]
@@ -308,6 +311,24 @@ impl Drive {
             courier.told.push(told);
         }
     }
+}
+
+#[tokio::test]
+async fn a_clip_waits_when_the_link_turns_into_one_that_it_may_not_use() {
+    let mut drive = Drive::begin(&["--cellular-routine", "small"]).await;
+    let link = drive.vault.scratch().join("link");
+    std::fs::write(&link, "wifi").expect("a word");
+    drive.record("routine/full.mp4", 9_000_000);
+    drive.wire.slow_to(2_000_000);
+    let mut courier = drive.courier(&["--link-file", link.to_str().expect("UTF-8")]);
+    while drive.wire.up() < 1_000_000 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::write(&link, "cellular").expect("a word");
+    courier.until("halted", "full.mp4");
+    drive.record("event/small/crash.mp4", 100_000);
+    courier.until("delivered", "crash.mp4");
+    assert!(told_of(&courier.told, "sent") == ["crash.mp4"], "{:?}", courier.told);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ const UNWELCOME: Duration = Duration::from_secs(600);
 /// Between two questions for a receipt: sealing takes a moment, a busy vault longer.
 const RECEIPT_FIRST: Duration = Duration::from_millis(250);
 const RECEIPT_LONGEST: Duration = Duration::from_secs(60);
+/// A clip that could not be removed from its folder is tried again, but not at each look.
+const REMOVAL: Duration = Duration::from_secs(60);
 
 pub(crate) struct Desk {
     pub options: CourierOptions,
@@ -136,8 +138,7 @@ impl Desk {
         let (link, now) = (self.options.link.now(), Instant::now());
         let vault_rest = self.vault_rest.filter(|(until, _)| *until > now);
         let may_go_now = |entry: &&Entry| {
-            let rest = self.rests.get(&entry.path).and_then(|rest| rest.until);
-            rest.is_none_or(|until| until <= now)
+            !self.is_resting(&entry.path)
                 && vault_rest.is_none_or(|(_, rank)| self.rank(entry) < rank)
                 && self.may_go(entry, link)
                 && self.is_affordable(entry, link, client, budget)
@@ -298,7 +299,9 @@ impl Desk {
                             self.journal.note(entry);
                         }
                         // What a crash kept from being removed.
-                        State::Delivered { .. } if self.options.delete => self.delete(&entry, tell)?,
+                        State::Delivered { .. } if self.options.delete && !self.is_resting(&entry.path) => {
+                            self.delete(&entry, tell)?;
+                        }
                         _ => {}
                     }
                 }
@@ -308,7 +311,6 @@ impl Desk {
                         file: found.path.clone(),
                         bytes: found.stamp.bytes,
                     });
-                    self.rests.remove(&found.path);
                     self.journal.note(Entry::new(found.path, found.stamp, found.about));
                 }
             }
@@ -430,10 +432,14 @@ impl Desk {
             return Ok(());
         }
         if let Err(source) = std::fs::remove_file(&entry.path) {
+            // A card that is locked.
+            let rest = self.rests.entry(entry.path.clone()).or_default();
+            let pause = rest.pauses.next(REMOVAL);
+            rest.until = Some(Instant::now() + pause);
             tell(News::Setback {
                 file: Some(entry.path.clone()),
                 reason: format!("it is delivered and cannot be removed: {source}"),
-                pause: self.options.look_every,
+                pause,
             });
             return Ok(());
         }
@@ -483,6 +489,11 @@ impl Desk {
                     cellular.lets(self.class(entry), entry.about.small)
                 }
             }
+    }
+
+    fn is_resting(&self, path: &Path) -> bool {
+        let until = self.rests.get(path).and_then(|rest| rest.until);
+        until.is_some_and(|until| until > Instant::now())
     }
 
     fn is_affordable(&self, entry: &Entry, link: Link, client: &Client, budget: &Budget) -> bool {

@@ -1,10 +1,11 @@
 //! A folder's clips against a vault that has mishaps: what a power cut costs, what is deleted, what waits for what.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use dashvault_client::{Client, ClientError, Courier, CourierOptions, Device, Link, LinkSource, News, pair};
+use dashvault_client::{Client, ClientError, Courier, CourierOptions, Device, Link, LinkSource, News, Stage, pair};
 
 use crate::fake::{CODE, Fake, Mishap};
 
@@ -234,6 +235,35 @@ async fn a_vault_that_sheds_routine_clips_gets_an_event_at_once() {
         .iter()
         .any(|news| matches!(news, News::Setback { pause, .. } if *pause >= Duration::from_secs(600)));
     assert!(paused, "the vault is not asked before it wants to be: {told:?}");
+}
+
+#[tokio::test]
+async fn a_clip_that_changes_whenever_it_is_read_keeps_nobody_busy_and_holds_up_no_other() {
+    let car = Car::paired().await;
+    let restless = car.record("event/a.mp4", 5_000);
+    car.record("routine/b.mp4", 4_000);
+    let told = Mutex::new(Vec::new());
+    let mut courier = car.courier(false);
+    let tell = |news| {
+        if matches!(&news, News::Progress { file, progress } if *file == restless && progress.stage == Stage::Hashing) {
+            let mut file = std::fs::File::options().append(true).open(&restless).unwrap();
+            file.write_all(b"more").unwrap();
+        }
+        told.lock().unwrap().push(news);
+    };
+    tokio::select! {
+        ended = courier.run(&tell) => panic!("the restless clip is still to come: {ended:?}"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+    }
+    let told = told.into_inner().unwrap();
+    let is_try = |news: &&News| matches!(news, News::Setback { .. } | News::Gone { .. });
+    let tries = told.iter().filter(is_try).count();
+    assert!((1..=12).contains(&tries), "{tries} tries in two seconds");
+    assert!(
+        told.iter()
+            .any(|news| matches!(news, News::Delivered(done) if done.bytes == 4_000)),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
