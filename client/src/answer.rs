@@ -77,6 +77,14 @@ impl Answer {
         }
     }
 
+    /// The refusal of a vehicle that may not speak; nothing is ever counted as done by it.
+    pub async fn unwelcome(self) -> ClientError {
+        match self.refused().await {
+            ClientError::Refused { status, reason } => ClientError::Unwelcome { status, reason },
+            other => other,
+        }
+    }
+
     pub async fn json<T: DeserializeOwned>(mut self) -> Result<T, ClientError> {
         let mut body = Vec::new();
         while let Some(chunk) = self

@@ -46,12 +46,11 @@ pub(crate) fn unreachable(error: reqwest::Error) -> Setback {
 /// What an answer that is no success means. 401 and 403 are no success: no file is ever counted as uploaded by them.
 pub(crate) async fn setback(answer: Answer) -> Setback {
     let (status, after) = (answer.status(), answer.retry_after());
+    if matches!(status, 401 | 403) {
+        return Setback::Final(answer.unwelcome().await);
+    }
     let refused = answer.refused().await;
     match status {
-        401 | 403 => Setback::Final(match refused {
-            ClientError::Refused { status, reason } => ClientError::Unwelcome { status, reason },
-            other => other,
-        }),
         404 | 410 => Setback::Lost(refused),
         // The offset is asked for again; the vault is busy, away or full; the connection was slow.
         408 | 409 | 423 | 425 | 429 | 460 | 500.. => Setback::Later(after, refused),

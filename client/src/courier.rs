@@ -196,6 +196,7 @@ impl Courier {
                 progress,
             });
         };
+        client.give_another_key_when_due().await;
         let mut run = Run::new(client, &source, &options, &mut progress).within(allowance);
         let outcome = tokio::select! {
             outcome = run.attempt() => Ok(outcome),

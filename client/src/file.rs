@@ -57,6 +57,12 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> ClientError {
     }
 }
 
+/// Opens a file that only its owner may read, to lock it; made if it is not there.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
 fn failure(path: &Path, source: io::Error) -> ClientError {
     ClientError::File {
         path: path.to_owned(),

@@ -12,7 +12,10 @@ use crate::answer::Answer;
 use crate::connection::{Connection, now_ms};
 use crate::run::Run;
 use crate::source::Source;
-use crate::{ClientError, Device};
+use crate::{ClientError, Device, rekey};
+
+/// Between two tries to give the vehicle another key: neither hurries.
+const ANOTHER_KEY_PAUSE: Duration = Duration::from_secs(6 * 3600);
 
 /// How a file is to be uploaded.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +79,8 @@ pub struct Client {
     skew_ms: AtomicI64,
     /// What the vault's clock showed last, and when that was.
     told_time: Mutex<Option<(i64, Instant)>>,
+    /// When this process last tried to give the vehicle another key, by this machine's clock.
+    tried_another_key: Mutex<Option<Instant>>,
 }
 
 impl Client {
@@ -90,6 +95,7 @@ impl Client {
             connection,
             skew_ms: AtomicI64::new(0),
             told_time: Mutex::new(None),
+            tried_another_key: Mutex::new(None),
         })
     }
 
@@ -105,6 +111,7 @@ impl Client {
         options: &Options,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Uploaded, ClientError> {
+        self.give_another_key_when_due().await;
         let source = Source::hash(file, |bytes, total| {
             progress(Progress {
                 stage: Stage::Hashing,
@@ -131,6 +138,22 @@ impl Client {
             sha256: source.sha256().to_owned(),
             receipt,
         })
+    }
+
+    /// Gives the vehicle another key when the one that it has is old. What hinders it is tried again hours later: the key that
+    /// it has goes on working.
+    pub(crate) async fn give_another_key_when_due(&self) {
+        if !self.device.wants_another_key(now_ms()) {
+            return;
+        }
+        {
+            let mut tried = self.tried_another_key.lock().unwrap_or_else(PoisonError::into_inner);
+            if tried.is_some_and(|at| at.elapsed() < ANOTHER_KEY_PAUSE) {
+                return;
+            }
+            *tried = Some(Instant::now());
+        }
+        let _ = rekey::rotate(&self.device, &self.connection).await;
     }
 
     pub(crate) fn connection(&self) -> &Connection {

@@ -1,6 +1,6 @@
 //! From the text of a bearer credential to who it is.
 
-use dashvault_keys::token::{DeviceClaims, bearer_hash, parse_device_token};
+use dashvault_keys::token::{DeviceClaims, UnverifiedDeviceToken, bearer_hash, parse_device_token};
 
 use super::owners::{WEB_SESSION_MAX_MS, WEB_SESSION_MS};
 use super::{Access, AccessError, DeviceSession, LinkSession, OwnerSession, Principal};
@@ -66,10 +66,24 @@ impl Access {
             self.vehicle_decoy_shown(id, token).await;
             return Err(AccessError::Unauthenticated);
         };
-        let public_key = <&[u8; 32]>::try_from(row.public_key.as_slice()).map_err(|_| AccessError::Unauthenticated)?;
-        let claims = token.verify(public_key).ok_or(AccessError::Unauthenticated)?;
+        let (key, claims) = signed_by(&row, &token).ok_or(AccessError::Unauthenticated)?;
         let now = self.inner.clock.now_ms();
-        check_times(&claims, now)?;
+        let times = check_times(&claims, now);
+        match key {
+            Key::Current => times?,
+            Key::Next => {
+                times?;
+                self.use_next_key(&row, claims.issued_at_ms).await?;
+            }
+            Key::Replaced => {
+                // Answered as a stranger's token, whatever its times.
+                if times.is_ok() {
+                    self.replaced_key_used(&row, claims.issued_at_ms);
+                }
+                return Err(AccessError::Unauthenticated);
+            }
+        }
+        self.note_place(&row, token.place_mark(), claims.issued_at_ms).await;
         self.note_seen(&row, now).await;
         Ok(DeviceSession::new(row.owner, row.id, claims.expires_at_ms))
     }
@@ -112,6 +126,27 @@ impl Access {
             tracing::warn!(%error, "a vehicle's last-seen time could not be written");
         }
     }
+}
+
+/// Which of a vehicle's keys signed a token.
+enum Key {
+    Current,
+    /// Announced: this is its first use.
+    Next,
+    /// The one before.
+    Replaced,
+}
+
+fn signed_by(row: &DeviceRow, token: &UnverifiedDeviceToken) -> Option<(Key, DeviceClaims)> {
+    let keys = [
+        (Key::Current, Some(row.public_key.as_slice())),
+        (Key::Next, row.next_key.as_deref()),
+        (Key::Replaced, row.previous_key.as_deref()),
+    ];
+    keys.into_iter().find_map(|(which, key)| {
+        let key = key?.try_into().ok()?;
+        Some((which, token.verify(key)?))
+    })
 }
 
 /// The later end that a web session in use gets; none when it was moved within the day, or has reached its longest life.

@@ -163,7 +163,7 @@ where
     change().await
 }
 
-fn found(vehicles: &mut [Vehicle], device: DeviceId) -> Option<&mut Vehicle> {
+pub(super) fn found(vehicles: &mut [Vehicle], device: DeviceId) -> Option<&mut Vehicle> {
     vehicles.iter_mut().find(|vehicle| vehicle.device == *device.as_bytes())
 }
 

@@ -4,7 +4,9 @@
 //! refused now, on every node.
 
 mod authenticate;
+mod copies;
 mod decoys;
+mod device_keys;
 mod devices;
 mod error;
 mod grant;
@@ -17,6 +19,7 @@ mod words;
 
 use std::sync::Arc;
 
+pub use dashvault_keys::token::NextKeyProof;
 pub use decoys::{Decoy, DecoyMade, DecoySecret};
 pub use devices::{Device, VehicleName};
 pub use error::AccessError;
@@ -58,6 +61,7 @@ struct Inner {
     audit: Audit,
     clock: Arc<dyn Clock>,
     decoy_uses: decoys::Uses,
+    copy_alarms: copies::Alarms,
 }
 
 impl Access {
@@ -71,6 +75,7 @@ impl Access {
                 audit,
                 clock,
                 decoy_uses: decoys::Uses::default(),
+                copy_alarms: copies::Alarms::default(),
             }),
         }
     }

@@ -5,6 +5,7 @@
 
 use dashvault_keys::token::{make_pairing_code, pairing_code_finder, verify_pairing_proof};
 
+use super::device_keys::KEY_USED;
 use super::devices::{MAX_LABEL_CHARS, until_not_overtaken};
 use super::error::at_most;
 use super::{Access, AccessError, OwnerSession, VehicleName, words};
@@ -204,11 +205,15 @@ impl Access {
             "paired vehicles",
             tx.count_active_devices(code.owner).await?,
         )?;
+        if tx.is_device_key(public_key).await? {
+            return Err(KEY_USED);
+        }
         tx.insert_device(&NewDevice {
             id: device,
             tenant: inner.vault.tenant(),
             owner: code.owner,
             public_key,
+            next_key: None,
             sealed_about: &keys.seal(device.as_bytes(), &about),
             vin_index: vin_index.as_ref(),
             paired_at: now,

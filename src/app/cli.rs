@@ -350,6 +350,15 @@ pub(super) enum DeviceCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Give this vehicle another key; every 90 days it gets one by itself when it uploads
+    RotateKey {
+        /// Where the vault is reached (default: where the vehicle was paired)
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+        /// The device file
+        #[arg(long, value_name = "FILE")]
+        device: PathBuf,
+    },
     /// Print a fresh short-lived token
     Token {
         /// The device file

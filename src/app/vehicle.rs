@@ -22,6 +22,22 @@ pub(super) async fn device(command: DeviceCommand, output: Output) -> Result<(),
                 &format!("Paired as {}; the vehicle's key is in {}.", device.id(), out.display()),
             );
         }
+        DeviceCommand::RotateKey { server, device } => {
+            let loaded = Device::load(&device)?;
+            if !dashvault_client::rotate_key(&loaded, server.as_deref()).await? {
+                return Err(CommandError::Refused(
+                    "another process gives this vehicle another key now; nothing has to be done".to_owned(),
+                ));
+            }
+            output.tell(
+                &json!({ "device_id": loaded.id(), "file": device }),
+                &format!(
+                    "{} has another key; {} was written anew.",
+                    loaded.id(),
+                    device.display()
+                ),
+            );
+        }
         DeviceCommand::Token { device } => {
             let token = Device::load(&device)?.token();
             output.tell(&json!({ "token": token }), &token);

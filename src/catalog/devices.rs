@@ -10,8 +10,8 @@ use crate::model::{DeviceId, DeviceState, OwnerId, TenantId, UnixMs};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT d.id, d.owner_id, d.state, d.public_key, d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at \
-             FROM devices d ",
+            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.previous_key, d.key_since, d.places, d.place_since, \
+             d.copied_at, d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at FROM devices d ",
             $rest
         )
     };
@@ -24,6 +24,8 @@ pub struct NewDevice<'a> {
     pub owner: OwnerId,
     /// Ed25519.
     pub public_key: &'a [u8; 32],
+    /// One that it announced: in a record of the key plane.
+    pub next_key: Option<&'a [u8; 32]>,
     pub sealed_about: &'a [u8],
     /// HMAC of the VIN inside one owner.
     pub vin_index: Option<&'a [u8; 32]>,
@@ -37,6 +39,18 @@ pub struct DeviceRow {
     pub owner: OwnerId,
     pub state: DeviceState,
     pub public_key: Vec<u8>,
+    /// Announced, and not used yet.
+    pub next_key: Option<Vec<u8>>,
+    /// The one before, which opens nothing.
+    pub previous_key: Option<Vec<u8>>,
+    /// By the vehicle's clock: its first token under `public_key`; none for the key that it was paired with.
+    pub key_since: Option<UnixMs>,
+    /// Hashes of 8 bytes of the machine's starts that its tokens came from, the newest first.
+    pub places: Option<Vec<u8>>,
+    /// By the vehicle's clock: the first token of the newest.
+    pub place_since: Option<UnixMs>,
+    /// When its owner was last told that there is a copy of its key.
+    pub copied_at: Option<UnixMs>,
     pub sealed_about: Vec<u8>,
     pub paired_at: UnixMs,
     pub last_seen_at: Option<UnixMs>,
@@ -91,8 +105,8 @@ impl Tx {
     /// Adds a vehicle.
     pub async fn insert_device(&mut self, device: &NewDevice<'_>) -> Result<(), CatalogError> {
         sqlx::query(
-            "INSERT INTO devices (id, tenant_id, owner_id, state, public_key, sealed_about, vin_index, paired_at) \
-             VALUES ($1, $2, $3, 'active', $4, $5, $6, $7)",
+            "INSERT INTO devices (id, tenant_id, owner_id, state, public_key, sealed_about, vin_index, paired_at, next_key) \
+             VALUES ($1, $2, $3, 'active', $4, $5, $6, $7, $8)",
         )
         .bind(device.id.as_bytes().to_vec())
         .bind(device.tenant.as_bytes().to_vec())
@@ -101,6 +115,7 @@ impl Tx {
         .bind(device.sealed_about.to_vec())
         .bind(device.vin_index.map(|index| index.to_vec()))
         .bind(device.paired_at)
+        .bind(device.next_key.map(|key| key.to_vec()))
         .execute(self.connection())
         .await?;
         Ok(())
@@ -165,6 +180,12 @@ fn read(row: &AnyRow) -> Result<DeviceRow, CatalogError> {
         owner: row.id("owner_id")?,
         state: row.state("state")?,
         public_key: row.bytes("public_key")?,
+        next_key: row.maybe_bytes("next_key")?,
+        previous_key: row.maybe_bytes("previous_key")?,
+        key_since: row.maybe_int("key_since")?,
+        places: row.maybe_bytes("places")?,
+        place_since: row.maybe_int("place_since")?,
+        copied_at: row.maybe_int("copied_at")?,
         sealed_about: row.bytes("sealed_about")?,
         paired_at: row.int("paired_at")?,
         last_seen_at: row.maybe_int("last_seen_at")?,

@@ -13,6 +13,7 @@ mod connect;
 mod credentials;
 mod decoys;
 mod deliveries;
+mod device_keys;
 mod devices;
 mod erasures;
 mod error;

@@ -240,6 +240,10 @@ states! {
         DevicePaired = "device_paired",
         /// A vehicle got another name.
         DeviceRenamed = "device_renamed",
+        /// A vehicle signs with another key.
+        DeviceKeyChanged = "device_key_changed",
+        /// A vehicle's key was used from two places at once.
+        DeviceKeyCopied = "device_key_copied",
         /// A vehicle may no longer speak.
         DeviceRevoked = "device_revoked",
         /// An upload was begun.

@@ -1,7 +1,7 @@
 //! The vehicles in an owner's KEK record: a paired, renamed or revoked vehicle is a new revision of it, so that the key plane
 //! alone can tell who may upload.
 
-use dashvault_keys::kek::{self, KekHead, Profile, ProfileAbout, SealedKek, Vehicle};
+use dashvault_keys::kek::{self, KekHead, Profile, ProfileAbout, PublicKey, SealedKek, Vehicle};
 
 use super::custody::from_kek;
 use super::mirror::Mirrored;
@@ -118,6 +118,11 @@ fn vehicle(keys: &OwnerKeys, row: &DeviceRow) -> Result<Vehicle, VaultError> {
     Ok(Vehicle {
         device: *row.id.as_bytes(),
         public_key: row.public_key.as_slice().try_into().map_err(|_| damaged)?,
+        next_public_key: row
+            .next_key
+            .as_deref()
+            .and_then(|key| key.try_into().ok())
+            .map(PublicKey),
         label: about.label,
         vin: about.vin,
         plate: about.plate,

@@ -16,6 +16,7 @@ use dashvault_keys::provider::{Keyring, ProviderConfig};
 use dashvault_test_support::{Postgres, Scratch};
 
 mod decoys;
+mod device_keys;
 mod grants;
 mod links;
 mod owners;

@@ -15,16 +15,16 @@ fn a_car() -> VehicleName {
     }
 }
 
-async fn a_code(house: &House, owner: &OwnerSession) -> PairingCode {
+pub async fn a_code(house: &House, owner: &OwnerSession) -> PairingCode {
     house.access.make_pairing_code(owner, a_car()).await.expect("a code")
 }
 
-async fn pair(house: &House, code: &str, key: &DeviceKey) -> Result<Paired, AccessError> {
+pub async fn pair(house: &House, code: &str, key: &DeviceKey) -> Result<Paired, AccessError> {
     let proof = sign_pairing_proof(key, code);
     house.access.pair(code, &key.public_key(), &proof).await
 }
 
-async fn a_vehicle(house: &House, owner: &OwnerSession) -> (DeviceId, DeviceKey) {
+pub async fn a_vehicle(house: &House, owner: &OwnerSession) -> (DeviceId, DeviceKey) {
     let key = DeviceKey::make();
     let code = a_code(house, owner).await;
     (pair(house, &code.code, &key).await.expect("paired").device, key)

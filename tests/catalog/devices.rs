@@ -13,6 +13,7 @@ async fn add(catalog: &Catalog, (tenant, owner): (TenantId, OwnerId), paired_at:
         tenant,
         owner,
         public_key: &[8; 32],
+        next_key: None,
         sealed_about: b"sealed",
         vin_index: (paired_at % 2 == 0).then_some(&[9; 32]),
         paired_at,

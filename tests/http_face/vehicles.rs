@@ -1,13 +1,14 @@
-//! A vehicle that is no longer its owner's: what it is sending ends, and what came stays.
+//! A vehicle that is no longer its owner's, and one that gets another key.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::world::{answer, header, text, token, world};
+use crate::world::{World, answer, fixture, header, text, token, world};
 
 /// How soon a revocation has to be felt.
 const FELT: Duration = Duration::from_secs(5);
@@ -78,4 +79,85 @@ async fn a_slow_patch_of_a_revoked_vehicle_is_cut_within_5_s() {
     );
     let kept: u64 = stands.parse().expect("an offset");
     assert!((5_000..60_000).contains(&kept), "{kept} bytes are kept");
+}
+
+fn read(device: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(device).expect("a device file")).expect("JSON")
+}
+
+fn rotate(world: &World, device: &Path) {
+    let device = device.to_str().expect("UTF-8");
+    world.vault.run(["device", "rotate-key", "--device", device]);
+}
+
+/// The status of a question with a token.
+async fn asked(world: &World, bearer: &str) -> u16 {
+    let asked = world.ask(Method::GET, "/v1/vehicle/policy", Some(bearer));
+    answer(asked).await.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_vehicle_gets_another_key_whatever_is_lost_on_the_way() {
+    let world = world().await;
+    let owner = world.passer_by();
+    let device = world.vault.pair(&owner, "car").await;
+    let before = read(&device);
+    let old = token(&world.vault, &device);
+    rotate(world, &device);
+    let after = read(&device);
+    assert_ne!(before["private_key"], after["private_key"]);
+    for name in ["version", "server", "device_id", "vault_public_key"] {
+        assert_eq!(before[name], after[name], "{name}");
+    }
+    assert_eq!(after.get("next_private_key"), None);
+    assert_eq!(asked(world, &old).await, 200, "the new key was not used yet");
+
+    // The answer was lost: the device file is as it was before it, with the next key in it.
+    let mut pending = before.clone();
+    pending["next_private_key"] = after["private_key"].clone();
+    std::fs::write(&device, pending.to_string()).expect("a file");
+    let still = token(&world.vault, &device);
+    rotate(world, &device);
+    assert_eq!(read(&device)["private_key"], after["private_key"]);
+    assert_eq!(asked(world, &still).await, 200);
+
+    // From the first use of the new key the old one is none.
+    let new = token(&world.vault, &device);
+    assert_eq!(asked(world, &new).await, 200);
+    for old in [&old, &still] {
+        assert_eq!(asked(world, old).await, 401);
+    }
+    // A file that was put back from before it finds its way too.
+    std::fs::write(&device, pending.to_string()).expect("a file");
+    rotate(world, &device);
+    assert_eq!(read(&device)["private_key"], after["private_key"]);
+    assert_eq!(text(&world.vault.upload(&device, &fixture()), "clip_id").len(), 26);
+}
+
+#[tokio::test]
+async fn a_key_that_is_too_old_is_changed_by_an_upload() {
+    let world = world().await;
+    let owner = world.passer_by();
+    let device = world.vault.pair(&owner, "car").await;
+    let mut aged = read(&device);
+    world.vault.upload(&device, &fixture());
+    assert_eq!(read(&device), aged, "a young key stays");
+    let day_ms = 24 * 3600 * 1000;
+    aged["key_since_ms"] = json!(aged["key_since_ms"].as_i64().expect("a time") - 91 * day_ms);
+    std::fs::write(&device, aged.to_string()).expect("a file");
+    world.vault.upload(&device, &fixture());
+    let after = read(&device);
+    assert_ne!(after["private_key"], aged["private_key"]);
+    let (_, events) = world
+        .vault
+        .json(Method::GET, "/v1/activity", Some(&owner.token), None)
+        .await;
+    let kinds: Vec<_> = events["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .map(|e| text(e, "kind"))
+        .collect();
+    assert!(kinds.contains(&"device_key_changed".to_owned()), "{kinds:?}");
+    assert!(!kinds.contains(&"device_key_copied".to_owned()), "{kinds:?}");
 }

@@ -58,6 +58,7 @@ impl Scene {
             tenant,
             owner,
             public_key: &[1; 32],
+            next_key: None,
             sealed_about: b"sealed",
             vin_index: None,
             paired_at: now,

@@ -78,6 +78,7 @@ async fn vehicle(room: &Room, owner: OwnerId, label: &str, sold: bool) -> Device
         tenant: room.vault.tenant(),
         owner,
         public_key: &[label.len() as u8; 32],
+        next_key: None,
         sealed_about: &keys.seal(id.as_bytes(), &about),
         vin_index: None,
         paired_at: NOW - 5_000,

@@ -34,6 +34,11 @@ pub struct ProfileAbout {
     pub created_at: Option<i64>,
 }
 
+/// An Ed25519 public key, in hexadecimal where it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PublicKey(#[serde(with = "hex")] pub [u8; 32]);
+
 /// A paired vehicle.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vehicle {
@@ -43,6 +48,9 @@ pub struct Vehicle {
     /// Its Ed25519 public key.
     #[serde(with = "hex")]
     pub public_key: [u8; 32],
+    /// The key that it announced and may have used since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_public_key: Option<PublicKey>,
     /// The owner's name for it.
     pub label: String,
     /// Vehicle identification number.

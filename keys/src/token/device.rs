@@ -1,13 +1,15 @@
 //! A vehicle's own key, and the short-lived tokens that it signs with it.
 //!
-//! A token is `dvd_` and base64url without padding of: version 1 · device id 16 · issued and expiry in Unix milliseconds, u64
-//! each · nonce 16 · Ed25519 signature 64 over [`DOMAIN`] and all that stands before it. Integers are big-endian.
+//! A token is `dvd_` and base64url without padding of: version · device id 16 · issued and expiry in Unix milliseconds, u64
+//! each · nonce 16 · Ed25519 signature 64 over [`DOMAIN`] and all that stands before it. Integers are big-endian. In version 2
+//! the nonce's first 8 bytes are the mark of the place where the token was made; in version 1 all of it is random.
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
+use crate::digest;
 use crate::signing::{self, SIGNATURE_BYTES};
 
 /// The longest life of a vehicle's token, a quarter of an hour: it is made anew for each request or so, and a stolen one is
@@ -16,8 +18,13 @@ pub const MAX_DEVICE_TOKEN_MS: i64 = 15 * 60 * 1000;
 
 /// Keeps these signatures apart from every other of a vehicle's.
 const DOMAIN: &[u8] = b"dcv1/device\0";
+const MARK_DOMAIN: &[u8] = b"dcv1/place-mark\0";
 const PREFIX: &str = "dvd_";
 const VERSION: u8 = 1;
+/// The nonce begins with a place.
+const PLACED: u8 = 2;
+/// Bytes of a place's mark.
+const PLACE_BYTES: usize = 8;
 /// Version, device, issued, expires, nonce.
 const SIGNED_BYTES: usize = 1 + 16 + 8 + 8 + 16;
 
@@ -93,10 +100,21 @@ pub struct UnverifiedDeviceToken {
     signature: [u8; SIGNATURE_BYTES],
 }
 
-/// Signs a token: `dvd_` and base64url.
+/// Signs a token that does not say where it was made: `dvd_` and base64url.
 pub fn sign_device_token(key: &DeviceKey, claims: &DeviceClaims) -> String {
+    sign_version(VERSION, key, claims)
+}
+
+/// Signs a token that says where it was made: `place` stands in the nonce's first bytes.
+pub fn sign_placed_token(key: &DeviceKey, claims: &DeviceClaims, place: &[u8; PLACE_BYTES]) -> String {
+    let mut claims = *claims;
+    claims.nonce[..PLACE_BYTES].copy_from_slice(place);
+    sign_version(PLACED, key, &claims)
+}
+
+fn sign_version(version: u8, key: &DeviceKey, claims: &DeviceClaims) -> String {
     let mut bytes = Vec::with_capacity(SIGNED_BYTES + SIGNATURE_BYTES);
-    bytes.push(VERSION);
+    bytes.push(version);
     bytes.extend_from_slice(&claims.device);
     bytes.extend_from_slice(&claims.issued_at_ms.to_be_bytes());
     bytes.extend_from_slice(&claims.expires_at_ms.to_be_bytes());
@@ -116,7 +134,7 @@ pub fn parse_device_token(text: &str) -> Option<UnverifiedDeviceToken> {
         nonce: bytes[33..].try_into().ok()?,
     };
     let life_ms = claims.expires_at_ms.checked_sub(claims.issued_at_ms)?;
-    let fine = bytes[0] == VERSION && (1..=MAX_DEVICE_TOKEN_MS).contains(&life_ms);
+    let fine = matches!(bytes[0], VERSION | PLACED) && (1..=MAX_DEVICE_TOKEN_MS).contains(&life_ms);
     fine.then_some(UnverifiedDeviceToken {
         claims,
         signed: bytes,
@@ -125,8 +143,16 @@ pub fn parse_device_token(text: &str) -> Option<UnverifiedDeviceToken> {
 }
 
 impl UnverifiedDeviceToken {
+    /// A hash of where it says that it was made, if it says so; no two vehicles have the same one.
+    pub fn place_mark(&self) -> Option<[u8; PLACE_BYTES]> {
+        let place = &self.claims.nonce[..PLACE_BYTES];
+        let hash = digest::sha256(&[MARK_DOMAIN, &self.claims.device, place].concat());
+        let mark = hash[..PLACE_BYTES].try_into().ok();
+        mark.filter(|_| self.signed[0] == PLACED)
+    }
+
     /// The claims, if the vehicle's key signed them. Times are the caller's to judge.
-    pub fn verify(self, public_key: &[u8; 32]) -> Option<DeviceClaims> {
+    pub fn verify(&self, public_key: &[u8; 32]) -> Option<DeviceClaims> {
         signing::verify(public_key, DOMAIN, &self.signed, &self.signature).then_some(self.claims)
     }
 }
@@ -155,6 +181,27 @@ mod tests {
         let text = sign_device_token(&key, &claims());
         assert!(text.starts_with("dvd_"));
         assert_eq!(verified(&text, &key), Some(claims()));
+    }
+
+    #[test]
+    fn a_token_says_where_it_was_made_or_that_it_does_not() {
+        let key = DeviceKey::make();
+        let place = |text: &str| parse_device_token(text).expect("a token").place_mark();
+        let placed = sign_placed_token(&key, &claims(), &[9; 8]);
+        assert!(place(&placed).is_some());
+        let later = DeviceClaims {
+            nonce: [5; 16],
+            ..claims()
+        };
+        assert_eq!(place(&placed), place(&sign_placed_token(&key, &later, &[9; 8])));
+        assert_ne!(place(&placed), place(&sign_placed_token(&key, &later, &[8; 8])));
+        let other = DeviceClaims {
+            device: [4; 16],
+            ..claims()
+        };
+        assert_ne!(place(&placed), place(&sign_placed_token(&key, &other, &[9; 8])));
+        assert_eq!(verified(&placed, &key).map(|claims| claims.device), Some([3; 16]));
+        assert_eq!(place(&sign_device_token(&key, &claims())), None);
     }
 
     #[test]

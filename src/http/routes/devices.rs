@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use super::health::ProblemBody;
 use super::id;
-use crate::access::{Device, VehicleName};
+use crate::access::{Device, NextKeyProof, Principal, VehicleName};
 use crate::http::body;
-use crate::http::caller::Owner;
+use crate::http::caller::{Owner, Uploader};
 use crate::http::face::Face;
 use crate::http::problem::Problem;
 use crate::library::Time;
@@ -55,6 +55,17 @@ pub(in crate::http) struct PairedBody {
     device_id: DeviceId,
     /// The Ed25519 key that signs receipts: 32 bytes, base64url without padding.
     vault_public_key: String,
+}
+
+/// The key that a vehicle will sign with next, and that it holds both.
+#[derive(Deserialize, ToSchema)]
+pub(in crate::http) struct NextKeyBody {
+    /// An Ed25519 public key: 32 bytes, base64url without padding.
+    public_key: String,
+    /// The signature of the key that it has, as keys/FORMAT.md says.
+    proof_by_current: String,
+    /// The signature of the key that it will have, over the same.
+    proof_by_next: String,
 }
 
 /// A vehicle.
@@ -146,11 +157,7 @@ pub(in crate::http) async fn pair(
         public_key,
         proof,
     } = body::json(&request, payload).await?;
-    let public_key = BASE64URL_NOPAD.decode(public_key.as_bytes()).map_err(|_| {
-        Problem::bad_value()
-            .with("field", "public_key")
-            .detail("public_key: 32 bytes in base64url are expected")
-    })?;
+    let public_key = key_bytes(&public_key)?;
     let rooms = face.rooms.clone();
     let paired = face
         .ask(async move { rooms.access.pair(&code, &public_key, &proof).await })
@@ -213,7 +220,7 @@ pub(in crate::http) async fn rename(
     Ok(HttpResponse::Ok().json(DeviceBody::from(renamed)))
 }
 
-/// Revokes a vehicle: its next request is refused.
+/// Revokes a vehicle: its next request is refused, and one that it is sending is cut off within seconds.
 #[utoipa::path(
     delete, path = "/v1/devices/{id}", tag = "vehicles", params(("id" = String, Path)),
     responses((status = 204), (status = "4XX", body = ProblemBody))
@@ -228,4 +235,39 @@ pub(in crate::http) async fn revoke(
     face.ask(async move { rooms.access.revoke_device(&session, device).await })
         .await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Announces a vehicle's next key. The one that it has works until the next one is used; the same announcement may be made
+/// again.
+#[utoipa::path(
+    post, path = "/v1/vehicle/key", tag = "vehicles", request_body = NextKeyBody,
+    responses((status = 204), (status = "4XX", body = ProblemBody))
+)]
+pub(in crate::http) async fn announce_key(
+    face: web::Data<Face>,
+    Uploader(principal): Uploader,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let Principal::Device(session) = principal else {
+        return Err(Problem::forbidden());
+    };
+    let NextKeyBody {
+        public_key,
+        proof_by_current: by_current,
+        proof_by_next: by_next,
+    } = body::json(&request, payload).await?;
+    let (public_key, proof) = (key_bytes(&public_key)?, NextKeyProof { by_current, by_next });
+    let rooms = face.rooms.clone();
+    face.ask(async move { rooms.access.announce_device_key(&session, &public_key, &proof).await })
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn key_bytes(text: &str) -> Result<Vec<u8>, Problem> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| {
+        Problem::bad_value()
+            .with("field", "public_key")
+            .detail("public_key: 32 bytes in base64url are expected")
+    })
 }

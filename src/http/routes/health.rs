@@ -121,6 +121,7 @@ pub(in crate::http) fn openapi_document() -> Document {
         paths(
             session::sign_in, session::sign_out,
             devices::make_pairing_code, devices::pair, devices::list, devices::get, devices::rename, devices::revoke,
+            devices::announce_key,
             policy::get,
             uploads::options, uploads::options_of_one, uploads::create, uploads::status, uploads::append, uploads::terminate,
             uploads::receipt, uploads::receipt_keys,

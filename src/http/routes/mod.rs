@@ -79,6 +79,7 @@ routes! {
     PATCH   "/v1/devices/{id}"                      Owner    devices::rename;
     DELETE  "/v1/devices/{id}"                      Owner    devices::revoke;
     GET     "/v1/vehicle/policy"                    Uploader policy::get;
+    POST    "/v1/vehicle/key"                       Uploader devices::announce_key;
     OPTIONS "/v1/uploads"                           Anybody  uploads::options;
     POST    "/v1/uploads"                           Uploader uploads::create;
     OPTIONS "/v1/uploads/{id}"                      Anybody  uploads::options;

@@ -203,6 +203,7 @@ impl Vault {
             tenant,
             owner,
             public_key: &vehicle.public_key,
+            next_key: vehicle.next_public_key.as_ref().map(|key| &key.0),
             sealed_about: &keys::seal(key, tenant, id.as_bytes(), &about),
             vin_index: vin_index.as_ref(),
             paired_at: vehicle.paired_at.unwrap_or(now),

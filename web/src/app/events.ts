@@ -7,6 +7,8 @@ const WORDS: Record<string, string> = {
   sign_in_made: "Sign-in link made",
   device_paired: "Vehicle paired",
   device_renamed: "Vehicle renamed",
+  device_key_changed: "Vehicle has another key",
+  device_key_copied: "Vehicle's key used from two places: revoke it and pair it anew",
   device_revoked: "Vehicle revoked",
   pairing_code_made: "Pairing code made",
   pairing_refused: "Pairing code ended by wrong tries",

@@ -1,0 +1,282 @@
+//! A vehicle's keys follow one another, and a copy of one is seen.
+
+use dashvault::access::{AccessError, NextKeyProof, OwnerSession};
+use dashvault::audit::EventKind;
+use dashvault::model::DeviceId;
+use dashvault_keys::token::{DeviceClaims, DeviceKey, sign_device_token, sign_next_key, sign_placed_token};
+
+use crate::vehicles::{a_code, a_vehicle, pair};
+use crate::{DAY, House, MINUTE, SECOND, START, refused};
+
+/// Starts of machines.
+const HERE: [u8; 8] = [1; 8];
+const AFTER: [u8; 8] = [2; 8];
+const ELSEWHERE: [u8; 8] = [3; 8];
+
+fn claims(device: DeviceId, at: i64) -> DeviceClaims {
+    DeviceClaims {
+        device: *device.as_bytes(),
+        issued_at_ms: START + at,
+        expires_at_ms: START + at + 5 * MINUTE,
+        nonce: [7; 16],
+    }
+}
+
+/// A token made at a time after START.
+fn at(device: DeviceId, key: &DeviceKey, at: i64) -> String {
+    sign_device_token(key, &claims(device, at))
+}
+
+/// The same, made at a place.
+fn from(place: [u8; 8], device: DeviceId, key: &DeviceKey, at: i64) -> String {
+    sign_placed_token(key, &claims(device, at), &place)
+}
+
+async fn announce(
+    house: &House,
+    device: DeviceId,
+    (bearer, current): (&str, &DeviceKey),
+    next: &DeviceKey,
+) -> Result<(), AccessError> {
+    let session = house.device_by(bearer).await?;
+    let proof = sign_next_key(device.as_bytes(), current, next);
+    house
+        .access
+        .announce_device_key(&session, &next.public_key(), &proof)
+        .await
+}
+
+/// What an event of this kind says to an owner.
+async fn words_of(house: &House, owner: &OwnerSession, kind: EventKind) -> String {
+    let events = house.events(owner.owner()).await;
+    let event = events.into_iter().find(|event| event.kind == kind).expect("an event");
+    event.text.expect("words")
+}
+
+/// How many times an owner was told of a copy, once what is written beside the requests is written.
+async fn told(house: &House, owner: &OwnerSession) -> usize {
+    for _ in 0..40 {
+        if house.count(owner.owner(), EventKind::DeviceKeyCopied).await > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    house.count(owner.owner(), EventKind::DeviceKeyCopied).await
+}
+
+#[tokio::test]
+async fn the_old_key_works_until_the_new_one_is_used_and_then_no_more() {
+    for house in House::both().await {
+        let owner = house.owner("driver@example.org").await;
+        let (device, old) = a_vehicle(&house, &owner).await;
+        let new = DeviceKey::make();
+        refused!(house.device_by(&at(device, &new, 0)).await, Unauthenticated);
+        announce(&house, device, (&at(device, &old, 0), &old), &new)
+            .await
+            .unwrap();
+        for _ in 0..2 {
+            house.device_by(&at(device, &old, 0)).await.expect("not used yet");
+            announce(&house, device, (&at(device, &old, 0), &old), &new)
+                .await
+                .expect("the answer was lost: the same again");
+        }
+        let session = house.device_by(&at(device, &new, SECOND)).await.expect("its first use");
+        assert_eq!((session.owner(), session.device()), (owner.owner(), device));
+        refused!(house.device_by(&at(device, &old, 0)).await, Unauthenticated);
+        announce(&house, device, (&at(device, &new, SECOND), &old), &new)
+            .await
+            .expect("once more, after all");
+        house.device_by(&at(device, &new, SECOND)).await.unwrap();
+        assert_eq!(house.count(owner.owner(), EventKind::DeviceKeyChanged).await, 1);
+        assert_eq!(
+            words_of(&house, &owner, EventKind::DeviceKeyChanged).await,
+            "Family car"
+        );
+
+        // And the one after that.
+        house.clock.advance(10 * MINUTE);
+        let third = DeviceKey::make();
+        let now = 10 * MINUTE;
+        announce(&house, device, (&at(device, &new, now), &new), &third)
+            .await
+            .unwrap();
+        house.device_by(&at(device, &third, now)).await.unwrap();
+        for key in [&old, &new] {
+            refused!(house.device_by(&at(device, key, now)).await, Unauthenticated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_announced_with_proof_of_both_and_is_nobodys_yet() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, old) = a_vehicle(&house, &owner).await;
+    let (other_device, other) = a_vehicle(&house, &owner).await;
+    let (new, thief) = (DeviceKey::make(), DeviceKey::make());
+    let session = house.device_by(&at(device, &old, 0)).await.unwrap();
+    let announce_with = async |key: &DeviceKey, proof: NextKeyProof| {
+        house
+            .access
+            .announce_device_key(&session, &key.public_key(), &proof)
+            .await
+    };
+    // Whoever has a token alone, or one of the keys alone.
+    let id = device.as_bytes();
+    for proof in [
+        sign_next_key(id, &thief, &new),
+        NextKeyProof {
+            by_next: sign_next_key(id, &thief, &new).by_current,
+            ..sign_next_key(id, &old, &new)
+        },
+        sign_next_key(other_device.as_bytes(), &old, &new),
+        sign_next_key(id, &new, &old),
+    ] {
+        refused!(announce_with(&new, proof).await, Invalid { field: "proof", .. });
+    }
+    let proof = sign_next_key(id, &old, &other);
+    refused!(
+        announce_with(&other, proof).await,
+        Invalid {
+            field: "public_key",
+            ..
+        }
+    );
+    let short = house
+        .access
+        .announce_device_key(&session, &[1; 31], &sign_next_key(id, &old, &new))
+        .await;
+    refused!(
+        short,
+        Invalid {
+            field: "public_key",
+            ..
+        }
+    );
+    announce_with(&new, sign_next_key(id, &old, &new)).await.expect("both");
+    let another = DeviceKey::make();
+    let proof = sign_next_key(id, &old, &another);
+    refused!(announce_with(&another, proof).await, LimitReached { limit: 1, .. });
+    house.device_by(&at(other_device, &other, 0)).await.expect("untouched");
+}
+
+#[tokio::test]
+async fn a_revoked_vehicles_next_key_is_refused_too() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, old) = a_vehicle(&house, &owner).await;
+    let new = DeviceKey::make();
+    announce(&house, device, (&at(device, &old, 0), &old), &new)
+        .await
+        .unwrap();
+    house.access.revoke_device(&owner, device).await.unwrap();
+    for key in [&old, &new] {
+        refused!(house.device_by(&at(device, key, 0)).await, Unauthenticated);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_a_vehicles_pairs_no_other() {
+    let house = House::new().await;
+    let (owner, buyer) = (house.owner("a@example.org").await, house.owner("b@example.org").await);
+    let (device, old) = a_vehicle(&house, &owner).await;
+    let new = DeviceKey::make();
+    announce(&house, device, (&at(device, &old, 0), &old), &new)
+        .await
+        .unwrap();
+    house.device_by(&at(device, &new, SECOND)).await.unwrap();
+    house.access.revoke_device(&owner, device).await.unwrap();
+    for key in [&old, &new] {
+        let code = a_code(&house, &buyer).await;
+        let refused = pair(&house, &code.code, key).await;
+        refused!(
+            refused,
+            Invalid {
+                field: "public_key",
+                ..
+            }
+        );
+    }
+    let code = a_code(&house, &buyer).await;
+    pair(&house, &code.code, &DeviceKey::make()).await.expect("a new key");
+}
+
+#[tokio::test]
+async fn two_machines_on_one_key_are_told_once_a_day_and_a_drive_is_not() {
+    for house in House::both().await {
+        let owner = house.owner("driver@example.org").await;
+        let (device, key) = a_vehicle(&house, &owner).await;
+        // Whatever its addresses are: it starts anew every day and speaks all the time.
+        for start in 10..20_u8 {
+            for second in 0..3 {
+                let token = from([start; 8], device, &key, i64::from(start) * SECOND + second);
+                house.device_by(&token).await.unwrap();
+            }
+        }
+        house.device_by(&from(HERE, device, &key, MINUTE)).await.unwrap();
+        house
+            .device_by(&from(ELSEWHERE, device, &key, MINUTE + 1))
+            .await
+            .unwrap();
+        // Long on the way.
+        house.device_by(&from(HERE, device, &key, MINUTE)).await.unwrap();
+        assert_eq!(told(&house, &owner).await, 0);
+        for turn in 2..6 {
+            for place in [HERE, ELSEWHERE] {
+                let token = from(place, device, &key, MINUTE + turn);
+                house.device_by(&token).await.expect("it is told, not refused");
+            }
+        }
+        assert_eq!(told(&house, &owner).await, 1);
+        assert_eq!(words_of(&house, &owner, EventKind::DeviceKeyCopied).await, "Family car");
+        let notices = house.catalog.newest_notices(10).await.unwrap();
+        let [notice] = notices.as_slice() else {
+            panic!("{} notices", notices.len())
+        };
+        assert_eq!(notice.kind, "vehicle-key-copied");
+        let words = format!("{}{}", notice.subject, notice.facts);
+        for secret in ["Family car", "WVWZZZ1JZXW000001", "B DV 2026", "driver@example.org"] {
+            assert!(!words.contains(secret), "{words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_a_place_beside_those_with_one_is_another_place() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, key) = a_vehicle(&house, &owner).await;
+    for second in 0..5 {
+        house
+            .device_by(&at(device, &key, second))
+            .await
+            .expect("an older client");
+    }
+    house.device_by(&from(HERE, device, &key, 10)).await.unwrap();
+    house.device_by(&from(AFTER, device, &key, 20)).await.unwrap();
+    assert_eq!(told(&house, &owner).await, 0);
+    house.device_by(&at(device, &key, 30)).await.unwrap();
+    house.device_by(&from(AFTER, device, &key, 40)).await.unwrap();
+    assert_eq!(told(&house, &owner).await, 1);
+}
+
+#[tokio::test]
+async fn a_replaced_key_that_is_used_again_is_told_and_an_old_token_is_not() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, old) = a_vehicle(&house, &owner).await;
+    let new = DeviceKey::make();
+    announce(&house, device, (&at(device, &old, 0), &old), &new)
+        .await
+        .unwrap();
+    house.device_by(&at(device, &new, 10)).await.unwrap();
+    // Signed before the change, and long on the way.
+    refused!(house.device_by(&at(device, &old, 9)).await, Unauthenticated);
+    assert_eq!(told(&house, &owner).await, 0);
+    refused!(house.device_by(&at(device, &old, 11)).await, Unauthenticated);
+    assert_eq!(told(&house, &owner).await, 1);
+    // Out of its time it says nothing.
+    house.clock.advance(2 * DAY);
+    refused!(house.device_by(&at(device, &old, 12)).await, Unauthenticated);
+    assert_eq!(told(&house, &owner).await, 1);
+}
