@@ -4,7 +4,7 @@ use dashvault_keys::token::{bearer_hash, make_bearer};
 
 use super::{Access, AccessError, OwnerSession, words};
 use crate::audit::{EventKind, NewEvent};
-use crate::catalog::{ErasureKind, NewCredential, NewJob, OwnerRow, OwnerState, Tx};
+use crate::catalog::{ErasureKind, NewCredential, NewJob, OwnerRow, OwnerState, Quotas, Tx};
 use crate::model::{CredentialId, CredentialKind, ErasureId, JobId, JobKind, LinkId, OwnerId, UnixMs};
 use crate::vault::OwnerProfile;
 
@@ -199,6 +199,15 @@ impl Access {
         .await?;
         tx.commit().await?;
         Ok(buried.id())
+    }
+
+    /// Says what an owner may keep, instead of what everybody may; [`Quotas::default`] takes it back.
+    pub async fn set_quotas(&self, owner: OwnerId, quotas: Quotas) -> Result<(), AccessError> {
+        let mut tx = self.inner.catalog.begin().await?;
+        if !tx.set_quotas(owner, &quotas).await? {
+            return Err(AccessError::NotFound);
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn read_owner(&self, row: OwnerRow) -> Result<Owner, AccessError> {

@@ -2,6 +2,7 @@
 
 mod cellular;
 mod post;
+mod quotas;
 mod upload;
 mod watch;
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 pub(super) use cellular::{CellularArgs, CellularShare};
 pub(super) use post::PostArgs;
+pub(super) use quotas::QuotaArgs;
 pub(super) use upload::{LinkWord, UploadArgs};
 pub(super) use watch::WatchArgs;
 
@@ -252,6 +254,8 @@ pub(super) struct ServeArgs {
     pub(super) inventory: InventoryArgs,
     #[command(flatten)]
     pub(super) cellular: CellularArgs,
+    #[command(flatten)]
+    pub(super) quotas: QuotaArgs,
     /// Address of the API and the pages (default: 127.0.0.1:8080)
     #[arg(long, env = "DASHVAULT_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
@@ -316,6 +320,27 @@ pub(super) enum OwnerCommand {
         /// The owner's address
         #[arg(long)]
         email: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Say how much an owner may keep, instead of what everybody may; without a number, what everybody may
+    #[command(after_help = VARIABLES)]
+    Quota {
+        /// The owner's address
+        #[arg(long)]
+        email: String,
+        /// Bytes of the owner; 0 for nothing more
+        #[arg(long, value_name = "BYTES")]
+        bytes: Option<u64>,
+        /// Clips of the owner
+        #[arg(long, value_name = "CLIPS")]
+        clips: Option<u64>,
+        /// Bytes of each of the owner's vehicles
+        #[arg(long, value_name = "BYTES")]
+        vehicle_bytes: Option<u64>,
+        /// Clips of each of the owner's vehicles
+        #[arg(long, value_name = "CLIPS")]
+        vehicle_clips: Option<u64>,
         #[command(flatten)]
         data: DataArgs,
     },

@@ -6,6 +6,7 @@ mod cellular;
 mod defaults;
 pub(super) mod exposure;
 mod post;
+mod quotas;
 pub(super) mod root_key;
 #[cfg(test)]
 mod tests;
@@ -222,6 +223,7 @@ struct File {
     post: Option<post::PostFile>,
     inventory: Option<exposure::InventoryFile>,
     cellular: Option<cellular::CellularFile>,
+    quotas: Option<quotas::QuotasFile>,
     write_gate: Option<WriteGate>,
 }
 
@@ -412,7 +414,10 @@ impl ServeConfig {
         if reached && !beside {
             root_key::require_elsewhere(&work.data.vault.root, &work.data.data)?;
         }
-        let mut ingest = ingest::Config::default();
+        let mut ingest = ingest::Config {
+            quotas: quotas::compose(&args.quotas, file),
+            ..ingest::Config::default()
+        };
         if let Some(most) = args.max_upload_bytes.or(file.max_upload_bytes) {
             if most > ingest.max_upload_bytes {
                 return Err(ConfigError::UploadTooLong);

@@ -11,6 +11,7 @@ use super::output::Output;
 use super::rooms::{self, NewVault, Rooms};
 use super::serve::noted_url;
 use crate::access::AccessError;
+use crate::ingest::Quotas;
 use crate::library::Time;
 use crate::model::ErasureId;
 
@@ -58,6 +59,33 @@ pub(super) async fn run(command: OwnerCommand, output: Output) -> Result<(), Com
             output.tell(
                 &json!({ "sign_in_url": url, "expires_at": Time(made.expires_at) }),
                 &format!("Sign in once: {url}"),
+            );
+            rooms.catalog.close().await;
+        }
+        OwnerCommand::Quota {
+            email,
+            bytes,
+            clips,
+            vehicle_bytes: bytes_each,
+            vehicle_clips: clips_each,
+            data,
+        } => {
+            let (_, rooms) = open(&data).await?;
+            let owner = rooms.access.find_owner(&email).await?;
+            let owner = owner.ok_or_else(|| CommandError::Refused(format!("there is no owner {email}")))?;
+            let quotas = Quotas {
+                bytes,
+                clips,
+                bytes_each,
+                clips_each,
+            };
+            rooms.access.set_quotas(owner, quotas).await?;
+            output.tell(
+                &json!({
+                    "owner_id": owner, "bytes": bytes, "clips": clips, "vehicle_bytes": bytes_each,
+                    "vehicle_clips": clips_each,
+                }),
+                "Said; it counts from the next upload that begins. What is not named is what everybody may keep.",
             );
             rooms.catalog.close().await;
         }

@@ -15,6 +15,8 @@ use crate::model::{PlaceError, Trouble, UnixMs};
 
 /// Somebody has to do something first.
 const LOCKED_RETRY_SECS: u32 = 60;
+/// Somebody has to delete something, or to allow more.
+const QUOTA_RETRY_SECS: u32 = 3600;
 /// The header of both upload protocols that tells where the next byte belongs.
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
@@ -111,6 +113,10 @@ impl From<IngestError> for Problem {
                 let retry_after_secs = *retry_after_secs;
                 from_trouble(Trouble::Withheld { retry_after_secs }, &error)
             }
+            IngestError::OverQuota { quota, limit } => Self::quota_used_up()
+                .with("quota", quota.as_str())
+                .with("limit", *limit)
+                .retry_after(QUOTA_RETRY_SECS),
             IngestError::Full(_) => from_trouble(Trouble::Full, &error),
             IngestError::Unavailable(_) => from_trouble(Trouble::Unavailable, &error),
             IngestError::Broken(_) => from_trouble(Trouble::Defect, &error),

@@ -90,6 +90,17 @@ impl Ingest {
         if let Some(limit) = over_limit(&row, &body) {
             return Err(IngestError::TooLarge { limit });
         }
+        let by_quota = match row.length {
+            Some(_) => None,
+            None => self.end_by_quota(&row).await?,
+        };
+        if let Some(end) = &by_quota {
+            let (quota, limit) = (end.quota, end.limit);
+            let ends = told.or(body.announced_bytes.map(|bytes| offset.saturating_add(bytes)));
+            if row.received == offset && ends.unwrap_or(offset) > end.at {
+                return Err(IngestError::OverQuota { quota, limit });
+            }
+        }
         self.inner.vault.may_take_clips().await?;
         self.room_for_more(&row).await?;
         // Its own older request may still hold a turn, and gives it back at once.
@@ -113,13 +124,14 @@ impl Ingest {
             return self.status_of(&self.upload_of(who, id).await?).await;
         }
         let sign = self.inner.live.register(id, row.epoch).ok_or(IngestError::Fenced)?;
+        let most = self.inner.config.max_upload_bytes;
         let writer = Writer {
             inner: Arc::clone(&self.inner),
             id,
             owner: row.owner,
             epoch: row.epoch,
             is_event: row.is_event,
-            limit: length.unwrap_or(self.inner.config.max_upload_bytes),
+            limit: length.unwrap_or(by_quota.map_or(most, |end| end.at.min(most))),
             length,
             offset,
             sum: body.checksum.map(Checksum::begin),

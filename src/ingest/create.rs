@@ -90,6 +90,8 @@ impl Ingest {
         if !tx.hold_owner(owner).await? {
             return Err(IngestError::NotFound);
         }
+        self.must_fit(&mut tx, (owner, device), length, concat != Concat::Partial)
+            .await?;
         if let Some(begun) = &traits.begun {
             tx.free_begun(owner, &begun.index).await?;
         }

@@ -1,5 +1,6 @@
 //! What ingest refuses, one variant for each thing a client does differently.
 
+use super::Quota;
 use crate::audit::AuditError;
 use crate::catalog::CatalogError;
 use crate::model::Trouble;
@@ -81,6 +82,14 @@ pub enum IngestError {
     Busy {
         /// For `Retry-After`.
         retry_after_secs: u32,
+    },
+    /// 507: as much as the owner or the vehicle may keep is there; what was acknowledged is kept.
+    #[error("the quota {} of {limit} is used up", .quota.as_str())]
+    OverQuota {
+        /// Which one.
+        quota: Quota,
+        /// How much it is.
+        limit: u64,
     },
     /// 503: a bucket is not known to be private, and nothing more is put into it; what was acknowledged is kept.
     #[error("writes are withheld")]

@@ -20,6 +20,7 @@ mod marks;
 mod metadata;
 mod overtaken;
 mod pace;
+mod quota;
 mod receipt;
 mod status;
 mod turns;
@@ -35,11 +36,13 @@ use tokio::runtime::Handle;
 
 pub use checksum::{Checksum, ChecksumAlgorithm};
 pub use error::IngestError;
+pub use quota::{Quota, Usage};
 pub use status::{ReceiptKey, ReceiptState, Swept, UploadStatus};
 
 use crate::access::Principal;
 use crate::audit::Audit;
 use crate::catalog::{Catalog, UploadRow};
+pub use crate::catalog::{Kept, KeptBy, Quotas};
 use crate::model::{ClipId, Clock, DeviceId, OwnerId, UnixMs, UploadState};
 use crate::vault::Vault;
 
@@ -88,6 +91,8 @@ pub struct Config {
     pub max_open_each: u64,
     /// Open uploads of one owner, the vehicles' included.
     pub max_open_of_owner: u64,
+    /// What an owner and each vehicle may keep, unless something else was said of that owner.
+    pub quotas: Quotas,
 }
 
 /// Receives uploads. Cheap to clone.
@@ -135,6 +140,7 @@ impl Default for Config {
             // A week of a vehicle that begins an upload an hour and ends none.
             max_open_each: 256,
             max_open_of_owner: 4096,
+            quotas: Quotas::default(),
         }
     }
 }
@@ -173,7 +179,7 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError::Empty`], [`IngestError::TooLarge`], [`IngestError::InvalidMetadata`], [`IngestError::Forbidden`] to
-    /// the holder of a link, [`IngestError::Busy`].
+    /// the holder of a link, [`IngestError::Busy`], [`IngestError::OverQuota`].
     pub async fn create(
         &self,
         who: &Principal,

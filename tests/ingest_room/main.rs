@@ -6,6 +6,7 @@ mod contention;
 mod cuts;
 mod ends;
 mod lengths;
+mod quotas;
 mod refusals;
 mod room;
 mod store;

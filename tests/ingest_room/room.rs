@@ -56,13 +56,12 @@ impl Room {
     }
 
     pub async fn on_postgres() -> Self {
+        Self::on_postgres_with(Config::default()).await
+    }
+
+    pub async fn on_postgres_with(config: Config) -> Self {
         let url = Postgres::shared().database();
-        Self::over(
-            Scratch::new("ingest"),
-            Config::default(),
-            catalog::Config::Postgres { url },
-        )
-        .await
+        Self::over(Scratch::new("ingest"), config, catalog::Config::Postgres { url }).await
     }
 
     async fn over(scratch: Scratch, config: Config, database: catalog::Config) -> Self {

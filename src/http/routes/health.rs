@@ -7,7 +7,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{account, clips, devices, exposure, links, policy, session, shared, uploads};
+use super::{account, clips, devices, exposure, links, policy, session, shared, uploads, usage};
 use crate::http::face::Face;
 use crate::http::problem::{KINDS, MEDIA_TYPE, Problem};
 
@@ -128,7 +128,7 @@ pub(in crate::http) fn openapi_document() -> Document {
             clips::list, clips::get, clips::delete, clips::erasure, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,
             links::make, links::list, links::revoke, links::redeem,
             shared::get, shared::poster, shared::rendition, shared::hls,
-            account::activity, exposure::get, account::me, account::erase, account::erasure,
+            account::activity, usage::get, exposure::get, account::me, account::erase, account::erasure,
             livez, readyz, openapi,
         ),
         modifiers(&Finish)

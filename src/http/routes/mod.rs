@@ -16,6 +16,7 @@ mod resumable;
 mod session;
 mod shared;
 mod uploads;
+mod usage;
 
 use std::str::FromStr;
 
@@ -107,6 +108,7 @@ routes! {
     GET     "/v1/shared/hls/{file}"                 Viewer   shared::hls;
     GET     "/v1/activity"                          Owner    account::activity;
     GET     "/v1/me"                                Owner    account::me;
+    GET     "/v1/usage"                             Owner    usage::get;
     GET     "/v1/exposure"                          Owner    exposure::get;
     DELETE  "/v1/me"                                Owner    account::erase;
     GET     "/v1/erasures/{id}"                     Anybody  account::erasure;
