@@ -49,6 +49,12 @@ async fn whole_way(vault: &Vault) -> (Owner, String, Vec<String>) {
     let plain = std::fs::read(road_clip()).expect("the clip");
     let (status, original) = get(vault, &format!("/v1/clips/{id}/original"), &owner.token).await;
     assert_eq!((status, original == plain), (200, true));
+    // Brought once more: the vault has it from this vehicle, and signs for the same clip.
+    let again = vault.upload(&device, &road_clip());
+    assert_eq!(
+        (&again["clip_id"], &again["receipt"]),
+        (&told["clip_id"], &told["receipt"])
+    );
     for rendition in clip["renditions"].as_array().expect("a list") {
         let name = rendition["name"].as_str().expect("a name");
         let (status, video) = get(vault, &format!("/v1/clips/{id}/renditions/{name}.mp4"), &owner.token).await;

@@ -57,7 +57,12 @@ async fn finish(room: &Room, id: ClipId, bytes: &[u8], error_code: Option<&str>)
 
 #[tokio::test]
 async fn a_creation_whose_answer_was_lost_leads_to_the_same_upload_at_every_stage() {
-    let room = Room::new().await;
+    for room in [Room::new().await, Room::on_postgres().await] {
+        goes_every_stage(room).await;
+    }
+}
+
+async fn goes_every_stage(room: Room) {
     let bytes = noise(1000);
     let sum = sum(&bytes);
     let again = async || create(&room, &room.vehicle, 1000, &[("sha256", &sum)]).await;
@@ -158,13 +163,15 @@ async fn without_a_sum_the_vehicles_name_for_clip_and_rendition_leads_to_the_upl
 }
 
 #[tokio::test]
-async fn two_creations_at_once_make_one_upload() {
-    let room = Room::new().await;
+async fn creations_at_once_on_two_nodes_make_one_upload() {
+    let room = Room::on_postgres().await;
+    let other = room.another_node().await;
     let sum = sum(b"at once");
     let pairs = [("sha256", &*sum)];
     let header = said(&pairs);
-    let create = || room.ingest.create(&room.vehicle, Some(7), Some(&header));
-    let (one, two, three, four) = tokio::join!(create(), create(), create(), create());
+    let here = || room.ingest.create(&room.vehicle, Some(7), Some(&header));
+    let there = || other.create(&room.vehicle, Some(7), Some(&header));
+    let (one, two, three, four) = tokio::join!(here(), there(), here(), there());
     let ids: Vec<_> = [one, two, three, four]
         .into_iter()
         .map(|made| made.unwrap().id)
