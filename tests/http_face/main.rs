@@ -10,6 +10,7 @@ mod problems;
 mod ranges;
 mod sessions;
 mod silence;
+mod sold;
 mod streams;
 mod vehicles;
 mod world;
