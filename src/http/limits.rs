@@ -20,6 +20,9 @@ use super::problem::Problem;
 /// One address may ask this often a second, and this much at once. Twice what a busy client of ours does.
 const REQUESTS_A_SECOND: u32 = 200;
 const REQUESTS_AT_ONCE: u32 = 400;
+/// Of these, uploads that begin: however many want to, half is left for the bytes of those that have.
+const BEGINNINGS_A_SECOND: u32 = REQUESTS_A_SECOND / 2;
+const BEGINNINGS_AT_ONCE: u32 = REQUESTS_AT_ONCE / 2;
 /// Uploads that are refused are called back one after the other, at half that pace: each then asks where it stands, and sends.
 const CALLED_BACK_A_SECOND: u32 = REQUESTS_A_SECOND / 2;
 /// The longest that one is asked to wait; in a longer queue its end comes all at once, spread by the vehicles' own pauses.
@@ -41,6 +44,7 @@ pub(super) struct Limits {
     clock: DefaultClock,
     checks: AtomicU32,
     requests: DefaultKeyedRateLimiter<IpAddr>,
+    beginnings: DefaultKeyedRateLimiter<IpAddr>,
     queue: DefaultKeyedRateLimiter<IpAddr, StateInformationMiddleware>,
     secrets: Guarded,
     pairings: Guarded,
@@ -57,6 +61,7 @@ struct Guarded {
 enum Class {
     Free,
     Request,
+    Beginning,
     Upload,
     Secret,
     Pairing,
@@ -69,6 +74,9 @@ impl Limits {
             checks: AtomicU32::new(0),
             requests: RateLimiter::keyed(
                 Quota::per_second(count(REQUESTS_A_SECOND)).allow_burst(count(REQUESTS_AT_ONCE)),
+            ),
+            beginnings: RateLimiter::keyed(
+                Quota::per_second(count(BEGINNINGS_A_SECOND)).allow_burst(count(BEGINNINGS_AT_ONCE)),
             ),
             queue: RateLimiter::keyed(Quota::per_second(count(CALLED_BACK_A_SECOND)).allow_burst(count(LONGEST_QUEUE)))
                 .with_middleware(),
@@ -85,18 +93,25 @@ impl Limits {
         }
         self.sweep();
         let client = counted(client);
-        let refuse = if class == Class::Upload {
+        let is_upload = matches!(class, Class::Beginning | Class::Upload);
+        let refuse = if is_upload {
             Problem::busy
         } else {
             Problem::too_many_requests
         };
-        let wait_secs = self.wait_secs(&self.requests, client).or_else(|| match class {
+        // A beginning that is refused uses up nothing of what is left for bytes.
+        let too_many = match class {
+            Class::Beginning => self.wait_secs(&self.beginnings, client),
+            _ => None,
+        };
+        let too_many = too_many.or_else(|| self.wait_secs(&self.requests, client));
+        let wait_secs = too_many.or_else(|| match class {
             Class::Secret => self.wait_guarded(&self.secrets, client),
             Class::Pairing => self.wait_guarded(&self.pairings, client),
             _ => None,
         });
         match wait_secs {
-            Some(_) if class == Class::Upload => Err(refuse().retry_after(self.call_back_secs(client))),
+            Some(_) if is_upload => Err(refuse().retry_after(self.call_back_secs(client))),
             Some(secs) => Err(refuse().retry_after(secs)),
             None => Ok(()),
         }
@@ -131,6 +146,7 @@ impl Limits {
             let (secrets, pairings) = (&self.secrets, &self.pairings);
             for each in [
                 &self.requests,
+                &self.beginnings,
                 &secrets.each,
                 &secrets.few,
                 &pairings.each,
@@ -164,6 +180,7 @@ fn class_of(method: &Method, path: &str) -> Class {
     let path = path.trim_end_matches('/');
     if path == "/v1/uploads" || path.starts_with("/v1/uploads/") {
         return match method.as_str() {
+            "POST" if path == "/v1/uploads" => Class::Beginning,
             "POST" | "PATCH" => Class::Upload,
             "HEAD" | "OPTIONS" => Class::Free,
             _ => Class::Request,
@@ -235,9 +252,18 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_that_begins_leaves_room_for_the_bytes_of_those_that_have() {
+        let limits = Limits::new();
+        let (begun, refused) = ask(&limits, Method::POST, "/v1/uploads", "192.0.2.1", 5000);
+        assert!((200..1000).contains(&begun), "{begun}");
+        assert_eq!(refused.unwrap().error_response().status().as_u16(), 503);
+        assert_eq!(ask(&limits, Method::PATCH, "/v1/uploads/x", "192.0.2.1", 100).0, 100);
+    }
+
+    #[test]
     fn a_crowd_behind_one_address_is_called_back_one_after_the_other() {
         let limits = Limits::new();
-        ask(&limits, Method::POST, "/v1/uploads", "192.0.2.1", REQUESTS_AT_ONCE);
+        ask(&limits, Method::PATCH, "/v1/uploads/x", "192.0.2.1", REQUESTS_AT_ONCE);
         let client = "192.0.2.1".parse().unwrap();
         let mut told = std::collections::BTreeMap::<u32, u32>::new();
         for _ in 0..20_000 {
