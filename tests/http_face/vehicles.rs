@@ -15,20 +15,15 @@ const FELT: Duration = Duration::from_secs(5);
 /// How long a connection is kept for an answer that its client has not read, with a margin for a busy machine.
 const LINGERS: Duration = Duration::from_secs(12);
 
-#[tokio::test]
-async fn a_slow_patch_of_a_revoked_vehicle_is_cut_within_5_s() {
-    let world = world().await;
-    let owner = world.passer_by();
-    let (device, _) = world.vault.pair_with(&owner, &json!({ "label": "stolen" })).await;
-    let bearer = token(&world.vault, &device);
+/// Begins an upload of a megabyte and sends the head of its one PATCH; the upload's id, and the connection.
+async fn begin_patch(world: &World, bearer: &str) -> (String, TcpStream) {
     let begun = world
-        .ask(Method::POST, "/v1/uploads", Some(&bearer))
+        .ask(Method::POST, "/v1/uploads", Some(bearer))
         .header("Tus-Resumable", "1.0.0")
         .header("Upload-Length", "1000000");
     let begun = answer(begun).await;
     assert_eq!(begun.status(), 201);
     let id = header(&begun, "location").rsplit_once('/').expect("an id").1.to_owned();
-
     let url = world.vault.url("");
     let host = url.trim_start_matches("http://").trim_end_matches('/');
     let mut socket = TcpStream::connect(host).await.expect("a connection");
@@ -37,8 +32,26 @@ async fn a_slow_patch_of_a_revoked_vehicle_is_cut_within_5_s() {
          Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\nContent-Length: 1000000\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).await.expect("a head");
-    // A kilobyte in a tenth of a second: the whole would take 100 s.
-    let (mut hear, mut say) = socket.into_split();
+    (id, socket)
+}
+
+async fn stands_at(world: &World, id: &str, owner: &str) -> u64 {
+    let asked = world.ask(Method::HEAD, &format!("/v1/uploads/{id}"), Some(owner));
+    let stands = answer(asked.header("Tus-Resumable", "1.0.0")).await;
+    header(&stands, "upload-offset").parse().expect("an offset")
+}
+
+#[tokio::test]
+async fn a_slow_and_a_silent_patch_of_a_revoked_vehicle_are_cut_within_5_s() {
+    let world = world().await;
+    let owner = world.passer_by();
+    let (device, _) = world.vault.pair_with(&owner, &json!({ "label": "stolen" })).await;
+    let bearer = token(&world.vault, &device);
+    // One brings a kilobyte in a tenth of a second, the whole of which would take 100 s; the other one nothing more.
+    let (slow_id, slow) = begin_patch(world, &bearer).await;
+    let (silent_id, mut silent) = begin_patch(world, &bearer).await;
+    silent.write_all(&[7; 5_000]).await.expect("a beginning");
+    let (mut slow, mut say) = slow.into_split();
     let saying = tokio::spawn(async move {
         while say.write_all(&[7; 1000]).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -55,29 +68,26 @@ async fn a_slow_patch_of_a_revoked_vehicle_is_cut_within_5_s() {
     assert_eq!(revoked.status(), 204);
     let revoked = Instant::now();
 
-    let mut heard = [0; 4096];
-    let hearing = tokio::time::timeout(FELT, hear.read(&mut heard)).await;
-    let length = hearing.expect("an answer in time").expect("an answer");
-    let told = String::from_utf8_lossy(&heard[..length]).into_owned();
-    assert!(told.starts_with("HTTP/1.1 409"), "{told:?}");
-    let asked = world.ask(Method::HEAD, &format!("/v1/uploads/{id}"), Some(&owner.token));
-    let kept = answer(asked.header("Tus-Resumable", "1.0.0")).await;
-    let stands = header(&kept, "upload-offset").to_owned();
+    let (mut of_slow, mut of_silent) = ([0; 4096], [0; 4096]);
+    let hearing = async { tokio::join!(slow.read(&mut of_slow), silent.read(&mut of_silent)) };
+    let (slow_bytes, silent_bytes) = tokio::time::timeout(FELT, hearing).await.expect("answers in time");
+    for (heard, length) in [(&of_slow, slow_bytes), (&of_silent, silent_bytes)] {
+        let told = String::from_utf8_lossy(&heard[..length.expect("an answer")]).into_owned();
+        assert!(told.starts_with("HTTP/1.1 409"), "{told:?}");
+    }
+    let stands = stands_at(world, &slow_id, &owner.token).await;
     // Whoever sends on is listened to for a moment, so that the answer is not lost, and then cut off.
     let took = saying.await.expect("a sender").duration_since(revoked);
     assert!(took < FELT + LINGERS, "the vehicle could send for {took:?}");
 
     // The vehicle learns nothing more, and its owner sees what came.
-    let asked = world.ask(Method::HEAD, &format!("/v1/uploads/{id}"), Some(&bearer));
-    assert_eq!(answer(asked.header("Tus-Resumable", "1.0.0")).await.status(), 401);
-    let asked = world.ask(Method::HEAD, &format!("/v1/uploads/{id}"), Some(&owner.token));
-    let kept = answer(asked.header("Tus-Resumable", "1.0.0")).await;
-    assert_eq!(
-        header(&kept, "upload-offset"),
-        stands,
-        "what came after the cut is not kept"
-    );
-    let kept: u64 = stands.parse().expect("an offset");
+    for id in [&slow_id, &silent_id] {
+        let asked = world.ask(Method::HEAD, &format!("/v1/uploads/{id}"), Some(&bearer));
+        assert_eq!(answer(asked.header("Tus-Resumable", "1.0.0")).await.status(), 401);
+    }
+    assert_eq!(stands_at(world, &silent_id, &owner.token).await, 5_000);
+    let kept = stands_at(world, &slow_id, &owner.token).await;
+    assert_eq!(kept, stands, "what came after the cut is not kept");
     assert!((5_000..60_000).contains(&kept), "{kept} bytes are kept");
 }
 
