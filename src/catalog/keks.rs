@@ -2,9 +2,12 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{Row, lines_of_places};
 use super::{Catalog, CatalogError, MirrorSubject, Tx};
 use crate::model::{ClipId, KekId, OwnerId, TenantId, UnixMs};
+
+/// Rows that one statement replaces: its text and its values stay short, and a longer one is no faster.
+const KEKS_A_STATEMENT: usize = 100;
 
 /// A query of this table; `concat!` keeps every text constant.
 macro_rules! select {
@@ -246,23 +249,35 @@ impl Tx {
         let Some(tenant) = tenant else { return Ok(false) };
         let tenant = Row::new("keks", &tenant).id("tenant_id")?;
         self.hold_epoch(tenant, kek.epoch).await?;
-        self.rewrap_kek(kek, before).await
+        Ok(!self.rewrap_keks(&[(kek, before)]).await?.is_empty())
     }
 
-    /// As [`Self::replace_kek`], in a transaction that holds the epoch already ([`Tx::hold_epoch`]): for many at once.
-    pub async fn rewrap_kek(&mut self, kek: &KekRow, before: u32) -> Result<bool, CatalogError> {
-        let done = sqlx::query(
-            "UPDATE keks SET epoch = $1, record = $2, revision = $3 WHERE id = $4 AND revision = $5 AND owner_id = $6",
-        )
-        .bind(i64::from(kek.epoch))
-        .bind(kek.record.clone())
-        .bind(i64::from(kek.revision))
-        .bind(kek.id.as_bytes().to_vec())
-        .bind(i64::from(before))
-        .bind(kek.owner.as_bytes().to_vec())
-        .execute(self.connection())
-        .await?;
-        Ok(done.rows_affected() == 1)
+    /// As [`Self::replace_kek`], in a transaction that holds the epoch already ([`Tx::hold_epoch`]): many at once, each with the
+    /// revision it had before. Those that had it still, and were replaced.
+    pub async fn rewrap_keks(&mut self, keks: &[(&KekRow, u32)]) -> Result<Vec<KekId>, CatalogError> {
+        let mut replaced = Vec::with_capacity(keks.len());
+        for some in keks.chunks(KEKS_A_STATEMENT) {
+            let text = format!(
+                "WITH news (kek_id, kek_owner, kek_before, new_epoch, new_revision, new_record) AS (VALUES {}) \
+                 UPDATE keks SET epoch = new_epoch, record = new_record, revision = new_revision FROM news \
+                 WHERE id = kek_id AND revision = kek_before AND owner_id = kek_owner RETURNING id",
+                lines_of_places(some.len(), 6)
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+            for (kek, before) in some {
+                query = query
+                    .bind(kek.id.as_bytes().to_vec())
+                    .bind(kek.owner.as_bytes().to_vec())
+                    .bind(i64::from(*before))
+                    .bind(i64::from(kek.epoch))
+                    .bind(i64::from(kek.revision))
+                    .bind(kek.record.clone());
+            }
+            for row in query.fetch_all(self.connection()).await? {
+                replaced.push(Row::new("keks", &row).id("id")?);
+            }
+        }
+        Ok(replaced)
     }
 
     /// Adds an active key; [`CatalogError::Superseded`] when its root epoch has passed.

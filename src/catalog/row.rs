@@ -19,6 +19,16 @@ pub(super) fn places(count: usize) -> String {
     places.join(", ")
 }
 
+/// `($1, $2), ($3, $4), …`: the places of so many lines of `width` values each.
+pub(super) fn lines_of_places(lines: usize, width: usize) -> String {
+    let line = |first: usize| {
+        let places: Vec<_> = (first..first + width).map(|n| format!("${n}")).collect();
+        format!("({})", places.join(", "))
+    };
+    let lines: Vec<_> = (0..lines).map(|n| line(n * width + 1)).collect();
+    lines.join(", ")
+}
+
 /// A row of a named table.
 pub(super) struct Row<'r> {
     pub table: &'static str,

@@ -119,6 +119,10 @@ impl RootKey for Later {
         self.root()?.unwrap(wrap, aad)
     }
 
+    fn batch(&self) -> Result<Option<Box<dyn RootKey + '_>>, ProviderError> {
+        self.root()?.batch()
+    }
+
     fn state(&self) -> Result<RootState, ProviderError> {
         self.root()?.state()
     }

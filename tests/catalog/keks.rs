@@ -8,6 +8,9 @@ use dashvault::model::{ErasureId, KekId, ObjectId, OwnerId};
 use crate::in_tx;
 use crate::{both, rows};
 
+/// More than one statement replaces, and no whole number of them.
+const MANY: u32 = 230;
+
 fn kek(owner: OwnerId, version: u32) -> KekRow {
     KekRow {
         id: KekId::random(),
@@ -90,6 +93,62 @@ async fn a_record_is_replaced_in_the_revision_that_was_read_and_tells_the_highes
         in_tx!(catalog, tx => tx.record_mirror(tenant, &mirror, 6));
         let row = catalog.active_kek(owner).await.unwrap().unwrap();
         assert_eq!((row.revision, row.least_revision, row.record), (2, 2, vec![9; 300]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_records_are_replaced_at_once_and_each_in_its_own_revision_and_of_its_own_owner_alone() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let (_, stranger) = rows::an_owner(&catalog).await;
+        let old: Vec<_> = (1..=MANY).map(|version| kek(owner, version)).collect();
+        let mut tx = catalog.begin().await.unwrap();
+        for kek in &old {
+            tx.insert_kek(tenant, kek, 5).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let next = |kek: &KekRow| KekRow {
+            epoch: 2,
+            revision: 2,
+            // A swap that goes wrong writes into another row, so every record is its own.
+            record: kek.version.to_be_bytes().repeat(80),
+            owner: if kek.version.is_multiple_of(7) { stranger } else { owner },
+            ..kek.clone()
+        };
+        let new: Vec<_> = old.iter().map(next).collect();
+        let swaps = |before: u32| {
+            let before = move |kek: &KekRow| {
+                if kek.version.is_multiple_of(5) {
+                    before + 3
+                } else {
+                    before
+                }
+            };
+            new.iter().map(|kek| (kek, before(kek))).collect::<Vec<_>>()
+        };
+        let fits = |kek: &&KekRow| !kek.version.is_multiple_of(7) && !kek.version.is_multiple_of(5);
+        let mut expected: Vec<_> = new.iter().filter(fits).map(|kek| kek.id).collect();
+        let mut replaced = in_tx!(catalog, tx => tx.rewrap_keks(&swaps(1)));
+        expected.sort_unstable();
+        replaced.sort_unstable();
+        assert_eq!(replaced, expected);
+        for kek in &new {
+            let row = catalog.kek(kek.id).await.unwrap().unwrap();
+            let now = (row.epoch, row.revision, row.version, row.owner);
+            if fits(&kek) {
+                assert_eq!(now, (2, 2, kek.version, owner));
+                assert_eq!(row.record, kek.record);
+            } else {
+                assert_eq!(now, (1, 1, kek.version, owner));
+                assert_eq!(row.record, vec![kek.version as u8; 300]);
+            }
+        }
+        assert!(
+            in_tx!(catalog, tx => tx.rewrap_keks(&swaps(1))).is_empty(),
+            "they are at 2 now"
+        );
+        assert!(in_tx!(catalog, tx => tx.rewrap_keks(&[])).is_empty());
     })
     .await;
 }

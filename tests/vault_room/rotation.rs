@@ -15,8 +15,12 @@ use dashvault_keys::receipt::{self, Receipt};
 use dashvault_keys::system::trusted_from;
 use dashvault_keys::token::LinkToken;
 use dashvault_test_support::{Faulty, KmsFront};
+use tokio::sync::Notify;
 
 use crate::{MINUTE, NOW, Room, store};
+
+/// Keys that a rotation takes at once.
+const BATCH: u64 = 500;
 
 fn quiet(_: Progress) {}
 
@@ -87,6 +91,37 @@ async fn a_root_rotation_that_was_cut_off_goes_on_without_another_key() {
     assert_eq!(done.rewrapped, 2);
     assert_eq!(Keyring::open(&room.keyring).unwrap().state().unwrap().version, 2);
     all_read(&room, &clips).await;
+}
+
+#[tokio::test]
+async fn a_run_that_ends_between_two_batches_is_gone_on_with_and_wraps_each_key_once() {
+    let room = Room::new().await;
+    let mut owners = Vec::new();
+    for n in 0..BATCH + 20 {
+        owners.push(room.owner(&format!("owner-{n}")).await);
+    }
+    let first = Notify::new();
+    let tell = |_| first.notify_one();
+    tokio::select! {
+        biased;
+        () = first.notified() => {}
+        done = room.vault.rotate_root(&tell) => panic!("it went to its end: {done:?}"),
+    }
+    let done = room.vault.rotate_root(&quiet).await.unwrap();
+    assert_eq!(
+        (done.rewrapped, done.already),
+        (20, BATCH),
+        "the first batch stood already"
+    );
+    let newest = Keyring::open(&room.keyring).unwrap().state().unwrap();
+    assert_eq!(newest.version, 2, "the second run adds no key");
+    for owner in owners {
+        let row = room.catalog.active_kek(owner).await.unwrap().unwrap();
+        let sealed = SealedKek::parse(&row.record).unwrap();
+        assert!(sealed.wraps().iter().all(|wrap| wrap.reference == newest.reference));
+        assert_eq!((row.revision, row.least_revision), (2, 2), "row and key plane agree");
+        room.vault.owner_keys(owner).await.expect("it opens");
+    }
 }
 
 #[tokio::test]

@@ -194,6 +194,16 @@ pub trait RootKey: Send + Sync {
     /// See [`ProviderError`].
     fn unwrap(&self, wrap: &Wrap, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, ProviderError>;
 
+    /// The keys as they are now, for one batch of uses from whatever threads: nobody asks for each use which keys there are.
+    /// What another process adds counts from the next batch on. A key that it switches off or destroys counts as soon as the
+    /// provider refuses its use, and from the next batch on at the latest. None where a use costs no more without it.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    fn batch(&self) -> Result<Option<Box<dyn RootKey + '_>>, ProviderError> {
+        Ok(None)
+    }
+
     /// How the root keys are.
     ///
     /// # Errors

@@ -274,6 +274,84 @@ fn a_token_that_is_not_there_when_it_is_opened_is_unavailable_and_another_label_
 }
 
 #[test]
+fn a_batch_searches_the_token_once_and_a_key_that_is_switched_off_or_destroyed_counts_within_it() {
+    Soft::run(
+        "a_batch_searches_the_token_once_and_a_key_that_is_switched_off_or_destroyed_counts_within_it",
+        |soft| {
+            drop(soft.create());
+            let spied = Pkcs11Config {
+                module: soft.spied_module(),
+                ..soft.config("vault")
+            };
+            let root = Pkcs11::open(&spied).expect("it is there");
+            let searches = || soft.calls("C_FindObjectsInit");
+            let held = root.batch().expect("the keys").expect("a token has it");
+            let before = searches();
+            let wrap = held.wrap(b"kek", b"place").expect("it wraps");
+            for _ in 0..20 {
+                assert_eq!(**held.unwrap(&wrap, b"place").expect("it unwraps"), *b"kek");
+                held.wrap(b"kek", b"place").expect("it wraps");
+            }
+            assert_eq!(searches(), before, "nobody searched within the batch");
+            assert_eq!(**root.unwrap(&wrap, b"place").expect("it unwraps"), *b"kek");
+            assert_eq!(searches(), before + 1, "the spy sees searches");
+
+            soft.change_keys(&[Attribute::Encrypt(false), Attribute::Decrypt(false)]);
+            for refused in [held.wrap(b"kek", b"place").err(), held.unwrap(&wrap, b"place").err()] {
+                assert!(matches!(refused, Some(ProviderError::Disabled { .. })), "{refused:?}");
+            }
+            soft.change_keys(&[Attribute::Encrypt(true), Attribute::Decrypt(true)]);
+            held.wrap(b"kek", b"place").expect("it is on again");
+
+            let other = soft.open();
+            other.add_epoch().expect("a key");
+            assert_eq!(held.wrap(b"kek", b"place").expect("it wraps").epoch, 1, "as it was");
+            let next = root.batch().expect("the keys").expect("a token has it");
+            assert_eq!(next.wrap(b"kek", b"place").expect("it wraps").epoch, 2);
+            other.destroy_epoch(1).expect("it is destroyed");
+            for gone in [
+                held.unwrap(&wrap, b"place").err(),
+                held.wrap(b"kek", b"place").err(),
+                next.unwrap(&wrap, b"place").err(),
+            ] {
+                assert!(
+                    matches!(gone, Some(ProviderError::NoSuchKey { epoch: 1, .. })),
+                    "{gone:?}"
+                );
+            }
+        },
+    );
+}
+
+#[test]
+fn a_batch_goes_on_with_its_own_keys_after_the_library_was_begun_anew_by_whomever() {
+    Soft::run(
+        "a_batch_goes_on_with_its_own_keys_after_the_library_was_begun_anew_by_whomever",
+        |soft| {
+            let (root, other) = (soft.create(), soft.open());
+            let old = root.wrap(b"old", b"place").expect("it wraps");
+            for _ in 0..5 {
+                root.add_version().expect("a key");
+            }
+            let held = root.batch().expect("the keys").expect("a token has it");
+            for whoever in [&root, &other] {
+                soft.pull();
+                let away = whoever.wrap(b"kek", b"place").expect_err("it is away");
+                assert!(away.is_passing(), "{away:?}");
+                soft.put_back();
+                // Handles are given out anew, to whoever searches first.
+                whoever.state().expect("it is back");
+                let wrap = held.wrap(b"new", b"place").expect("it wraps");
+                assert_eq!(**held.unwrap(&old, b"place").expect("it unwraps"), *b"old");
+                for reader in [&root, &other, &soft.open()] {
+                    assert_eq!(**reader.unwrap(&wrap, b"place").expect("it fits its key"), *b"new");
+                }
+            }
+        },
+    );
+}
+
+#[test]
 fn many_threads_share_eight_sessions() {
     Soft::run("many_threads_share_eight_sessions", |soft| {
         let root = soft.create();

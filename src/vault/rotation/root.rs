@@ -1,5 +1,7 @@
 //! Every KEK record under the newest root key: the KEK is unwrapped, wrapped anew, and the record sealed as its next revision.
 
+use std::collections::HashSet;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dashvault_keys::kek::{self, KekError, KekHead, SealedKek};
@@ -9,10 +11,12 @@ use super::super::custody::from_kek;
 use super::super::{Vault, VaultError, run_blocking};
 use super::{BATCH, Failures, MAX_WALKS, Phase, Progress, Tell};
 use crate::catalog::{CatalogError, KekRow};
-use crate::model::TenantId;
+use crate::model::{KekId, TenantId};
 
 /// A mirror pack is read whole; KEK records have one or two KiB, so it rarely cuts a batch.
 const PACK_BYTES: usize = 8 << 20;
+/// Threads that wrap at once: a token has few sessions (eight are opened at most), and the service beside it needs some.
+const MAX_LANES: usize = 4;
 /// How often a step is tried that others get in the way of.
 const TRIES: usize = 10;
 
@@ -25,7 +29,7 @@ pub struct Rewrapped {
     pub already: u64,
     /// What does not open and was left as it is.
     pub failures: Failures,
-    /// How long the key plane took, of the whole.
+    /// How long was waited for the key plane alone, of the whole: without what was wrapped meanwhile.
     pub mirror_time: Duration,
 }
 
@@ -35,12 +39,57 @@ struct Change {
     before: u32,
 }
 
-/// What became of the records of a batch.
+/// What became of the records of a batch, in their order.
 #[derive(Default)]
-struct Batch {
+struct Wrapped {
     changes: Vec<Change>,
     already: u64,
     failed: Vec<(KekRow, KekError)>,
+}
+
+impl Wrapped {
+    fn and(mut self, next: Self) -> Self {
+        self.changes.extend(next.changes);
+        self.already += next.already;
+        self.failed.extend(next.failed);
+        self
+    }
+}
+
+/// A batch that waits to be written.
+struct Batch {
+    wrapped: Wrapped,
+    last: KekId,
+    seen: u64,
+    wrapped_at: Instant,
+}
+
+/// How a batch was written.
+#[derive(Default)]
+struct Stored {
+    lost: u64,
+    mirroring: Vec<Span>,
+}
+
+/// From when to when.
+struct Span {
+    began: Instant,
+    ended: Instant,
+}
+
+impl Span {
+    fn since(began: Instant) -> Self {
+        Self {
+            began,
+            ended: Instant::now(),
+        }
+    }
+
+    /// What of it lies after a time; all of it without one.
+    fn after(&self, time: Option<Instant>) -> Duration {
+        let from = time.map_or(self.began, |time| time.max(self.began));
+        self.ended.saturating_duration_since(from)
+    }
 }
 
 impl Vault {
@@ -77,42 +126,70 @@ impl Vault {
         Err(VaultError::Superseded)
     }
 
-    /// One walk; how many records somebody else changed first.
+    /// One walk; how many records somebody else changed first. While a batch is written the next one is wrapped: two of them are
+    /// in memory at most.
     async fn rewrap_walk(&self, tell: Tell<'_>, report: &mut Rewrapped) -> Result<u64, VaultError> {
-        let (tenant, catalog) = (self.tenant(), &self.inner.catalog);
-        let total = catalog.count_keks(tenant).await?;
-        let (mut after, mut seen, mut lost) = (None, 0, 0);
-        loop {
-            let rows = catalog.keks_after(tenant, after, BATCH).await?;
-            let Some(last) = rows.last() else { return Ok(lost) };
-            after = Some(last.id);
-            seen += rows.len() as u64;
-            let root = self.inner.root.clone();
-            let batch = run_blocking(move || rewrap(tenant, root.as_ref(), rows)).await?;
-            report.already += batch.already;
-            for (row, error) in &batch.failed {
-                report.failures.kek(row.id, row.owner, error);
-            }
-            for pack in packs(batch.changes) {
-                let asked = pack.len() as u64;
-                let stored = self.store_rewrapped(pack, report).await?;
-                report.rewrapped += stored;
-                lost += asked - stored;
-            }
+        let total = self.inner.catalog.count_keks(self.tenant()).await?;
+        let (mut seen, mut lost) = (0, 0);
+        let mut ready = self.wrap_batch(None).await?;
+        while let Some(batch) = ready {
+            seen += batch.seen;
+            let after = Some(batch.last);
+            let (stored, next) = tokio::join!(self.store_batch(batch, report), self.wrap_batch(after));
+            let stored = stored?;
+            lost += stored.lost;
+            ready = next?;
+            // What was wrapped meanwhile was not waiting for the key plane.
+            let wrapped_at = ready.as_ref().map(|batch| batch.wrapped_at);
+            report.mirror_time += stored
+                .mirroring
+                .iter()
+                .map(|span| span.after(wrapped_at))
+                .sum::<Duration>();
             tell(Progress {
                 phase: Phase::Rewrap,
                 done: seen.min(total),
                 total,
             });
         }
+        Ok(lost)
+    }
+
+    /// The next batch of rows, wrapped anew and not yet written; none at the end.
+    async fn wrap_batch(&self, after: Option<KekId>) -> Result<Option<Batch>, VaultError> {
+        let tenant = self.tenant();
+        let rows = self.inner.catalog.keks_after(tenant, after, BATCH).await?;
+        let Some(last) = rows.last().map(|row| row.id) else {
+            return Ok(None);
+        };
+        let root = self.inner.root.clone();
+        run_blocking(move || rewrap(tenant, root.as_ref(), &rows, last))
+            .await
+            .map(Some)
+    }
+
+    /// Writes a batch pack by pack, each mirrored before it is committed.
+    async fn store_batch(&self, batch: Batch, report: &mut Rewrapped) -> Result<Stored, VaultError> {
+        report.already += batch.wrapped.already;
+        for (row, error) in &batch.wrapped.failed {
+            report.failures.kek(row.id, row.owner, error);
+        }
+        let mut done = Stored::default();
+        for pack in packs(batch.wrapped.changes) {
+            let asked = pack.len() as u64;
+            let stored = self.store_rewrapped(&pack, &mut done.mirroring).await?;
+            report.rewrapped += stored;
+            done.lost += asked - stored;
+        }
+        Ok(done)
     }
 
     /// Mirrors a pack and puts it into the rows; how many of its records were still what they were.
-    async fn store_rewrapped(&self, mut pack: Vec<Change>, report: &mut Rewrapped) -> Result<u64, VaultError> {
+    async fn store_rewrapped(&self, pack: &[Change], mirroring: &mut Vec<Span>) -> Result<u64, VaultError> {
         let rows: Vec<_> = pack.iter().map(|change| change.row.clone()).collect();
         let began = Instant::now();
         let mut mirrored = self.mirror_keks(&rows).await?;
-        report.mirror_time += began.elapsed();
+        mirroring.push(Span::since(began));
         let mut tx = self.inner.catalog.begin().await?;
         let epoch = rows.iter().map(|row| row.epoch).min().unwrap_or_default();
         match tx.hold_epoch(self.tenant(), epoch).await {
@@ -120,13 +197,10 @@ impl Vault {
             Err(CatalogError::Superseded) => return Ok(0),
             other => other?,
         }
-        let mut stored = 0;
-        for change in pack.drain(..) {
-            if tx.rewrap_kek(&change.row, change.before).await? {
-                stored += 1;
-            } else {
-                mirrored.give_up(change.row.id.as_bytes());
-            }
+        let swaps: Vec<_> = pack.iter().map(|change| (&change.row, change.before)).collect();
+        let stored: HashSet<_> = tx.rewrap_keks(&swaps).await?.into_iter().collect();
+        for row in rows.iter().filter(|row| !stored.contains(&row.id)) {
+            mirrored.give_up(row.id.as_bytes());
         }
         let began = Instant::now();
         match self.record_mirror(&mut tx, &mirrored).await {
@@ -135,9 +209,9 @@ impl Vault {
             Err(VaultError::Superseded | VaultError::LeaseLost { .. }) => return Ok(0),
             Err(error) => return Err(error),
         }
-        report.mirror_time += began.elapsed();
+        mirroring.push(Span::since(began));
         tx.commit().await?;
-        Ok(stored)
+        Ok(stored.len() as u64)
     }
 
     pub(super) async fn root_epoch(&self) -> Result<u32, VaultError> {
@@ -184,20 +258,43 @@ impl Vault {
     }
 }
 
-fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: Vec<KekRow>) -> Result<Batch, VaultError> {
+/// Wraps anew what a batch of rows holds, in as many threads as the machine has cores for.
+fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], last: KekId) -> Result<Batch, VaultError> {
     let newest = root.state().map_err(root_says)?;
-    let mut batch = Batch::default();
+    let held = root.batch().map_err(root_says)?;
+    let root = held.as_deref().unwrap_or(root);
+    let lanes = thread::available_parallelism().map_or(1, usize::from).min(MAX_LANES);
+    let wrapped = thread::scope(|scope| {
+        let lanes: Vec<_> = rows
+            .chunks(rows.len().div_ceil(lanes).max(1))
+            .map(|rows| scope.spawn(|| rewrap_some(tenant, root, rows, &newest.reference)))
+            .collect();
+        lanes.into_iter().try_fold(Wrapped::default(), |all, lane| {
+            let wrapped = lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok::<_, VaultError>(all.and(wrapped))
+        })
+    })?;
+    Ok(Batch {
+        wrapped,
+        last,
+        seen: rows.len() as u64,
+        wrapped_at: Instant::now(),
+    })
+}
+
+fn rewrap_some(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], newest: &str) -> Result<Wrapped, VaultError> {
+    let mut wrapped = Wrapped::default();
     for row in rows {
-        match rewrap_one(tenant, root, &row, &newest.reference) {
-            Ok(Some(change)) => batch.changes.push(change),
-            Ok(None) => batch.already += 1,
+        match rewrap_one(tenant, root, row, newest) {
+            Ok(Some(change)) => wrapped.changes.push(change),
+            Ok(None) => wrapped.already += 1,
             Err(KekError::Provider(error)) if error.is_passing() => {
                 return Err(from_kek(KekError::Provider(error)));
             }
-            Err(error) => batch.failed.push((row, error)),
+            Err(error) => wrapped.failed.push((row.clone(), error)),
         }
     }
-    Ok(batch)
+    Ok(wrapped)
 }
 
 fn rewrap_one(tenant: TenantId, root: &dyn RootKey, row: &KekRow, newest: &str) -> Result<Option<Change>, KekError> {

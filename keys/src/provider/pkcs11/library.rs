@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -16,6 +17,8 @@ pub(super) struct Library {
     context: Pkcs11,
     /// Read by every call, so that nothing runs while it is begun anew.
     calls: RwLock<()>,
+    /// How often it was begun: what a token gave out before, a session or a handle, may stand for another one's now.
+    times_begun: AtomicU64,
     /// Why tokens refused the PIN, by their labels, as long as the process lives.
     refusals: Mutex<HashMap<String, String>>,
 }
@@ -40,6 +43,7 @@ impl Library {
         let library = Arc::new(Self {
             context,
             calls: RwLock::default(),
+            times_begun: AtomicU64::new(1),
             refusals: Mutex::default(),
         });
         begun.insert(module.to_owned(), library.clone());
@@ -50,6 +54,11 @@ impl Library {
     pub fn calls(&self) -> (&Pkcs11, RwLockReadGuard<'_, ()>) {
         let calls = self.calls.read().unwrap_or_else(PoisonError::into_inner);
         (&self.context, calls)
+    }
+
+    /// How often it was begun; it stays so for as long as [`Self::calls`] is held.
+    pub fn times_begun(&self) -> u64 {
+        self.times_begun.load(Ordering::Acquire)
     }
 
     /// The tokens that refused the PIN. Held while one is tried, and a token that is in here is not tried again by anybody in
@@ -64,6 +73,7 @@ impl Library {
         let _alone = self.calls.write().unwrap_or_else(PoisonError::into_inner);
         before();
         let _ = self.context.clone().finalize();
+        self.times_begun.fetch_add(1, Ordering::Release);
         // What is wrong with it, the next call tells.
         let _ = begin(&self.context);
     }

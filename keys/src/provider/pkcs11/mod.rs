@@ -1,8 +1,10 @@
 //! Root keys on a PKCS#11 token: AES-256 keys that never leave it, one a version, versions within epochs.
 //!
 //! A key's label says its epoch and version (`PREFIX/e1/v1`), its `CKA_ID` is the random reference that wraps name. The token is
-//! asked for its keys at each use, so that what another service added or destroyed counts from the next call on.
+//! asked for its keys at each use, so that what another service added or destroyed counts from the next call on; a rotation asks
+//! once a batch.
 
+mod batch;
 mod bound;
 mod error;
 mod library;
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+use batch::Batch;
 pub use bound::MAX_WRAPS_A_KEY;
 use bound::Wraps;
 pub use error::Pkcs11Error;
@@ -107,20 +110,17 @@ impl Pkcs11 {
     fn newest(&self) -> Result<Found, ProviderError> {
         Ok(self.keys()?.pop().expect("there is one"))
     }
-}
 
-impl RootKey for Pkcs11 {
-    fn wrap(&self, plain: &[u8], aad: &[u8]) -> Result<Wrap, ProviderError> {
+    fn wrap_under(&self, key: &Found, plain: &[u8], aad: &[u8]) -> Result<Wrap, ProviderError> {
         if plain.len() > MAX_WRAPPED_BYTES {
             return Err(ProviderError::Refused);
         }
-        let key = self.newest()?;
         self.wraps.one_more(&key.id)?;
         let nonce: [u8; NONCE_BYTES] = random();
         let mut blob = vec![BLOB_VERSION];
         blob.extend_from_slice(&nonce);
-        let aad = bound(&blob, &key, aad);
-        blob.extend_from_slice(&self.token.encrypt(&key, nonce, &aad, plain)?);
+        let aad = bound(&blob, key, aad);
+        blob.extend_from_slice(&self.token.encrypt(key, nonce, &aad, plain)?);
         Ok(Wrap {
             provider: PROVIDER_PKCS11,
             reference: HEXLOWER.encode(&key.id),
@@ -129,8 +129,7 @@ impl RootKey for Pkcs11 {
         })
     }
 
-    fn unwrap(&self, wrap: &Wrap, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let keys = self.token.keys()?;
+    fn unwrap_with(&self, keys: &[Found], wrap: &Wrap, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         let fits = |key: &&Found| key.epoch == wrap.epoch && HEXLOWER.encode(&key.id) == wrap.reference;
         let key = keys.iter().find(fits).filter(|_| wrap.provider == PROVIDER_PKCS11);
         let key = key.ok_or_else(|| ProviderError::NoSuchKey {
@@ -144,6 +143,20 @@ impl RootKey for Pkcs11 {
             .ok_or(ProviderError::Refused)?;
         let nonce = head[1..].try_into().map_err(|_| ProviderError::Refused)?;
         self.token.decrypt(key, nonce, &bound(head, key, aad), sealed)
+    }
+}
+
+impl RootKey for Pkcs11 {
+    fn wrap(&self, plain: &[u8], aad: &[u8]) -> Result<Wrap, ProviderError> {
+        self.wrap_under(&self.newest()?, plain, aad)
+    }
+
+    fn unwrap(&self, wrap: &Wrap, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
+        self.unwrap_with(&self.token.keys()?, wrap, aad)
+    }
+
+    fn batch(&self) -> Result<Option<Box<dyn RootKey + '_>>, ProviderError> {
+        Ok(Some(Box::new(Batch::of(self)?)))
     }
 
     fn state(&self) -> Result<RootState, ProviderError> {

@@ -1,6 +1,7 @@
 //! A token: its library, its sessions, its keys.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -40,6 +41,8 @@ pub(super) struct Found {
     /// The token lets it encrypt and decrypt.
     pub usable: bool,
     object: ObjectHandle,
+    /// The [`Pool::generation`] in which it has that handle: in a later one the handle may be another key's.
+    generation: u64,
 }
 
 pub(super) struct Token {
@@ -52,7 +55,21 @@ pub(super) struct Token {
     had_keys: AtomicBool,
     /// What was read of a key, by the token's handle for it. A handle stands for the same key as long as the login lasts; what
     /// a key may be used for can change, so one that is switched off is read at each look.
-    known: Mutex<HashMap<u64, Option<Found>>>,
+    known: Mutex<HashMap<u64, Known>>,
+}
+
+/// What a handle stands for in one generation: none for what is no key of this vault.
+#[derive(Clone, Copy)]
+struct Known {
+    key: Option<Found>,
+    generation: u64,
+}
+
+impl Known {
+    /// One that was switched off may be on again.
+    fn counts_in(&self, generation: u64) -> bool {
+        self.generation == generation && self.key.is_none_or(|key| key.usable)
+    }
 }
 
 #[derive(Default)]
@@ -62,6 +79,8 @@ struct Pool {
     open: usize,
     /// Raised when the sessions were thrown away: those that come back from before are closed.
     generation: u64,
+    /// How often the library had been begun when these sessions were.
+    times_begun: u64,
 }
 
 /// A session on loan; it goes back when it was not thrown away.
@@ -69,6 +88,14 @@ struct Loan<'t> {
     token: &'t Token,
     session: Option<Session>,
     generation: u64,
+}
+
+impl Deref for Loan<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        self.session.as_ref().expect("it is on loan")
+    }
 }
 
 impl Token {
@@ -121,14 +148,16 @@ impl Token {
 
     /// Every key of this vault, by epoch and version.
     pub fn keys(&self) -> Result<Vec<Found>, ProviderError> {
-        self.call(|session| {
-            let keys = self.find(session)?;
-            // The newest is never destroyed: a token that shows none of them has been pulled.
-            match keys.is_empty() && self.had_keys.load(Ordering::Relaxed) {
-                true => Err(Failed::Away("the token shows none of its keys".to_owned())),
-                false => Ok(keys),
-            }
-        })
+        self.call(|session| self.seek(session))
+    }
+
+    fn seek(&self, session: &Loan<'_>) -> Result<Vec<Found>, Failed> {
+        let keys = self.find(session)?;
+        // The newest is never destroyed: a token that shows none of them has been pulled.
+        match keys.is_empty() && self.had_keys.load(Ordering::Relaxed) {
+            true => Err(Failed::Away("the token shows none of its keys".to_owned())),
+            false => Ok(keys),
+        }
     }
 
     pub fn encrypt(
@@ -141,9 +170,10 @@ impl Token {
         self.require_usable(key)?;
         self.call(|session| {
             let mut nonce = nonce;
+            let object = self.handle(session, key)?;
             let params = GcmParams::new(&mut nonce, aad, tag_bits().into()).map_err(Failed::Token)?;
             let sealed = session
-                .encrypt(&Mechanism::AesGcm(params), key.object, plain)
+                .encrypt(&Mechanism::AesGcm(params), object, plain)
                 .map_err(Failed::Token)?;
             match sealed.len() == plain.len() + TAG_BYTES {
                 true => Ok(sealed),
@@ -161,10 +191,11 @@ impl Token {
     ) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
         self.require_usable(key)?;
         self.call(|session| {
+            let object = self.handle(session, key)?;
             let open = || {
                 let mut nonce = nonce;
                 let params = GcmParams::new(&mut nonce, aad, tag_bits().into())?;
-                session.decrypt(&Mechanism::AesGcm(params), key.object, sealed)
+                session.decrypt(&Mechanism::AesGcm(params), object, sealed)
             };
             let opened = match open() {
                 // A token that was away for just this call is back when it is asked again.
@@ -178,8 +209,18 @@ impl Token {
         })
     }
 
+    /// The key's handle in this session: the one it was found by, or a new one when the sessions were thrown away since.
+    fn handle(&self, session: &Loan<'_>, key: &Found) -> Result<ObjectHandle, Failed> {
+        if key.generation == session.generation {
+            return Ok(key.object);
+        }
+        let found = self.seek(session)?;
+        let same = found.iter().find(|found| found.id == key.id);
+        same.map(|found| found.object).ok_or(Failed::Gone(*key))
+    }
+
     /// Whether the token still knows the session's login and the key: then a ciphertext that does not open is wrong.
-    fn shows(&self, session: &Session, key: &Found) -> Result<bool, Failed> {
+    fn shows(&self, session: &Loan<'_>, key: &Found) -> Result<bool, Failed> {
         Ok(self.find(session)?.iter().any(|found| found.id == key.id))
     }
 
@@ -243,7 +284,7 @@ impl Token {
     }
 
     /// Reads what is not known yet of the keys there are.
-    fn find(&self, session: &Session) -> Result<Vec<Found>, Failed> {
+    fn find(&self, session: &Loan<'_>) -> Result<Vec<Found>, Failed> {
         let template = [
             Attribute::Class(ObjectClass::SECRET_KEY),
             Attribute::KeyType(KeyType::AES),
@@ -253,15 +294,17 @@ impl Token {
         let mut keys = Vec::with_capacity(handles.len());
         for object in &handles {
             let found = match known.get(&object.handle()) {
-                // One that was switched off may be on again.
-                Some(found) if found.is_none_or(|key| key.usable) => *found,
+                Some(found) if found.counts_in(session.generation) => *found,
                 _ => {
-                    let found = self.read(session, *object)?;
+                    let found = Known {
+                        key: self.read(session, *object)?,
+                        generation: session.generation,
+                    };
                     known.insert(object.handle(), found);
                     found
                 }
             };
-            keys.extend(found);
+            keys.extend(found.key);
         }
         if known.len() > handles.len() {
             known.retain(|handle, _| handles.iter().any(|object| object.handle() == *handle));
@@ -274,7 +317,7 @@ impl Token {
     }
 
     /// A key of this vault; none for whatever else lies on the token.
-    fn read(&self, session: &Session, object: ObjectHandle) -> Result<Option<Found>, Failed> {
+    fn read(&self, session: &Loan<'_>, object: ObjectHandle) -> Result<Option<Found>, Failed> {
         let wanted = [
             AttributeType::Label,
             AttributeType::Id,
@@ -297,6 +340,7 @@ impl Token {
             id,
             usable,
             object,
+            generation: session.generation,
         }))
     }
 
@@ -309,7 +353,7 @@ impl Token {
 
     /// Does something with a session; with fresh ones again, where the token may have been away for a moment, and at last
     /// with the library begun anew.
-    fn call<T>(&self, work: impl Fn(&Session) -> Result<T, Failed>) -> Result<T, ProviderError> {
+    fn call<T>(&self, work: impl Fn(&Loan<'_>) -> Result<T, Failed>) -> Result<T, ProviderError> {
         let mut tries = 1;
         loop {
             let failed = match self.try_once(&work) {
@@ -332,10 +376,11 @@ impl Token {
         }
     }
 
-    fn try_once<T>(&self, work: impl Fn(&Session) -> Result<T, Failed>) -> Result<T, Failed> {
+    fn try_once<T>(&self, work: impl Fn(&Loan<'_>) -> Result<T, Failed>) -> Result<T, Failed> {
         let (context, _calls) = self.library.calls();
+        self.keep_up();
         let mut loan = self.session(context)?;
-        let done = work(loan.session.as_ref().expect("it is on loan"));
+        let done = work(&loan);
         if done.as_ref().is_err_and(Failed::may_pass) {
             loan.session = None;
         }
@@ -406,6 +451,22 @@ impl Token {
         }
     }
 
+    /// When another opening in this process has begun the library anew, nothing from before counts. Called while the library's
+    /// calls are held, so that none of these sessions is out.
+    fn keep_up(&self) {
+        let now = self.library.times_begun();
+        let mut pool = lock(&self.pool);
+        if pool.times_begun == now {
+            return;
+        }
+        pool.times_begun = now;
+        pool.generation += 1;
+        pool.open -= pool.idle.len();
+        // To close one would close whichever session has its number now.
+        pool.idle.drain(..).for_each(std::mem::forget);
+        self.forget();
+    }
+
     /// After a failure that another session may not have: what is open and what is known is of no use.
     fn throw_away(&self) {
         let mut pool = lock(&self.pool);
@@ -430,6 +491,10 @@ impl Token {
                 ),
             },
             Failed::Away(reason) => ProviderError::Unavailable(reason),
+            Failed::Gone(key) => ProviderError::NoSuchKey {
+                reference: data_encoding::HEXLOWER.encode(&key.id),
+                epoch: key.epoch,
+            },
             Failed::Odd(what) => ProviderError::Unavailable(what.to_owned()),
             Failed::Token(error) => match meaning(&error) {
                 Meaning::NotAuthentic => ProviderError::Refused,
@@ -461,6 +526,8 @@ enum Failed {
     Token(Error),
     /// The token is not in its slot.
     Away(String),
+    /// The token shows others of its keys, and not this one.
+    Gone(Found),
     NotAuthentic,
     Pin(String),
     Odd(&'static str),
@@ -471,7 +538,7 @@ impl Failed {
         match self {
             Self::Token(error) => matches!(meaning(error), Meaning::Stale | Meaning::Away) || is_general(error),
             Self::Away(_) => true,
-            Self::NotAuthentic | Self::Pin(_) | Self::Odd(_) => false,
+            Self::Gone(_) | Self::NotAuthentic | Self::Pin(_) | Self::Odd(_) => false,
         }
     }
 
