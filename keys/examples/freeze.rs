@@ -27,7 +27,7 @@ fn main() {
     let path = dir.path().join("keyring");
     let root = Keyring::create(&path).expect("a keyring");
     let old_wrap = root.wrap(b"wrapped before the roll", b"place").expect("it wraps");
-    root.add_epoch().expect("it is added");
+    root.add_epoch(1).expect("it is added");
     root.add_version().expect("it is added");
     let system = SystemRecord::make();
     let set = json!({

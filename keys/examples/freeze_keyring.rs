@@ -23,7 +23,7 @@ fn main() {
     let root = Keyring::create_as(&config).expect("a keyring");
     let wrap = root.wrap(b"what is wrapped", b"where it is").expect("it wraps");
     root.add_version().expect("it is added");
-    root.add_epoch().expect("it is added");
+    root.add_epoch(1).expect("it is added");
     let set = json!({
         "format": "dashvault keyring, version 2",
         "passphrase": PASSPHRASE,

@@ -135,8 +135,8 @@ impl RootKey for Later {
         self.root()?.add_version()
     }
 
-    fn add_epoch(&self) -> Result<u32, ProviderError> {
-        self.root()?.add_epoch()
+    fn add_epoch(&self, after: u32) -> Result<u32, ProviderError> {
+        self.root()?.add_epoch(after)
     }
 
     fn destroy_epoch(&self, epoch: u32) -> Result<(), ProviderError> {

@@ -123,13 +123,18 @@ impl Keyring {
         })
     }
 
-    /// Adds a key in a new epoch, that wraps from now on, and gives the epoch.
+    /// Adds a key in a new epoch, that wraps from now on, unless somebody added one after the epoch `after` already; gives the
+    /// newest epoch.
     ///
     /// # Errors
     /// As [`Self::add_version`].
-    pub fn add_epoch(&self) -> Result<u32, KeyringError> {
+    pub fn add_epoch(&self, after: u32) -> Result<u32, KeyringError> {
         self.change(|keys| {
-            let epoch = keys.newest().epoch.checked_add(1).ok_or(KeyringError::Full)?;
+            let newest = keys.newest().epoch;
+            if newest > after {
+                return Ok(newest);
+            }
+            let epoch = newest.checked_add(1).ok_or(KeyringError::Full)?;
             keys.add(Key::make(epoch, 1))?;
             Ok(epoch)
         })
@@ -252,8 +257,8 @@ impl RootKey for Keyring {
         Ok(self.add_version()?)
     }
 
-    fn add_epoch(&self) -> Result<u32, ProviderError> {
-        Ok(self.add_epoch()?)
+    fn add_epoch(&self, after: u32) -> Result<u32, ProviderError> {
+        Ok(self.add_epoch(after)?)
     }
 
     fn destroy_epoch(&self, epoch: u32) -> Result<(), ProviderError> {

@@ -222,11 +222,11 @@ pub trait RootKey: Send + Sync {
     /// [`ProviderError::NotChanged`], and see [`ProviderError`].
     fn add_version(&self) -> Result<u32, ProviderError>;
 
-    /// Adds a key in a new epoch, that wraps from now on, and gives the epoch.
+    /// Adds a key in a new epoch, that wraps from now on, unless somebody added one after the epoch `after` already; gives the newest epoch.
     ///
     /// # Errors
     /// As [`Self::add_version`].
-    fn add_epoch(&self) -> Result<u32, ProviderError>;
+    fn add_epoch(&self, after: u32) -> Result<u32, ProviderError>;
 
     /// Destroys every key of an epoch but the newest; what they wrapped is lost for ever. Done already is done.
     ///

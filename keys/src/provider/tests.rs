@@ -161,7 +161,7 @@ fn older_versions_and_epochs_unwrap_until_their_epoch_is_destroyed() {
     let first = keyring.wrap(b"one", b"").expect("it wraps");
     keyring.add_version().expect("it is added");
     let second = keyring.wrap(b"two", b"").expect("it wraps");
-    keyring.add_epoch().expect("it is added");
+    keyring.add_epoch(1).expect("it is added");
     let third = keyring.wrap(b"three", b"").expect("it wraps");
     assert_eq!((first.epoch, second.epoch, third.epoch), (1, 1, 2));
     assert_ne!(first.reference, second.reference);
@@ -248,7 +248,7 @@ fn a_backup_restores_every_key_with_the_right_passphrase_only() {
     let folder = Folder::new();
     let keyring = Keyring::create(&folder.keyring()).expect("a keyring");
     let old = keyring.wrap(b"old", b"").expect("it wraps");
-    keyring.add_epoch().expect("it is added");
+    keyring.add_epoch(1).expect("it is added");
     let new = keyring.wrap(b"new", b"").expect("it wraps");
     let backup = keyring.backup(PASSPHRASE).expect("a backup");
     let again = folder.dir.path().join("again");
@@ -316,7 +316,7 @@ fn a_running_keyring_uses_what_another_process_made_and_nothing_that_it_destroye
     assert_eq!(other.add_version().expect("it is added"), 2);
     let rotated = running.wrap(b"x", b"").expect("it wraps");
     assert_ne!(rotated.reference, old.reference);
-    assert_eq!(other.add_epoch().expect("it is added"), 2);
+    assert_eq!(other.add_epoch(1).expect("it is added"), 2);
     assert_eq!(running.epoch(), Ok(2));
     other.destroy_epoch(1).expect("it is an older one");
     other.destroy_epoch(1).expect("done already is done");

@@ -33,7 +33,8 @@ pub fn what_another_process_changes_counts_from_the_next_call(one: &dyn RootKey,
     assert_ne!(second.reference, first.reference);
     assert_eq!((first.epoch, second.epoch), (1, 1));
     assert_eq!(one.state().expect("a state").reference, second.reference);
-    assert_eq!(other.add_epoch().expect("a key"), 2);
+    assert_eq!(other.add_epoch(1).expect("a key"), 2);
+    assert_eq!(one.add_epoch(1).expect("the one there is"), 2, "two at once add one");
     assert_eq!(one.epoch().expect("an epoch"), 2);
     let third = one.wrap(b"kek", b"place").expect("it wraps");
     let state = one.state().expect("a state");

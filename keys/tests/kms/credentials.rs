@@ -44,7 +44,7 @@ fn every_request_is_signed_as_the_library_of_aws_signs_it() {
         let root = world.create();
         let wrap = root.wrap(b"kek", b"place").expect("it wraps");
         root.unwrap(&wrap, b"place").expect("it unwraps");
-        root.add_epoch().expect("a key");
+        root.add_epoch(1).expect("a key");
         root.destroy_epoch(1).expect("it is destroyed");
         let requests = world.front.take_requests();
         let told = json!({

@@ -101,7 +101,7 @@ fn a_destroyed_epoch_waits_for_its_deletion_and_opens_nothing_meanwhile() {
     let (root, other) = (world.create(), world.open());
     root.add_version().expect("a key");
     let wrap = root.wrap(b"kek", b"place").expect("it wraps");
-    root.add_epoch().expect("a key");
+    root.add_epoch(1).expect("a key");
     world.front.take_requests();
     root.destroy_epoch(1).expect("it is destroyed");
     let scheduled: Vec<_> = world

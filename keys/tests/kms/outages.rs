@@ -136,7 +136,7 @@ fn a_name_whose_giving_was_not_answered_is_found_to_be_given() {
     let world = World::start();
     let root = world.create();
     world.front.fail("CreateAlias", KmsFault::AnswerLost, 1);
-    assert_eq!(root.add_epoch().expect("a key"), 2);
+    assert_eq!(root.add_epoch(1).expect("a key"), 2);
     let wrap = root.wrap(b"kek", b"place").expect("it wraps");
     assert_eq!(wrap.epoch, 2);
     assert_eq!(world.front.key_of(&world.alias("e2/v1")), Some(wrap.reference));

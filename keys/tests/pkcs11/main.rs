@@ -304,7 +304,7 @@ fn a_batch_searches_the_token_once_and_a_key_that_is_switched_off_or_destroyed_c
             held.wrap(b"kek", b"place").expect("it is on again");
 
             let other = soft.open();
-            other.add_epoch().expect("a key");
+            other.add_epoch(1).expect("a key");
             assert_eq!(held.wrap(b"kek", b"place").expect("it wraps").epoch, 1, "as it was");
             let next = root.batch().expect("the keys").expect("a token has it");
             assert_eq!(next.wrap(b"kek", b"place").expect("it wraps").epoch, 2);

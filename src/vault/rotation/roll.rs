@@ -83,8 +83,11 @@ impl Vault {
         let state = run_blocking(move || root.state()).await.map_err(root_says)?;
         let resumed = state.epoch > fence || state.epochs.iter().any(|epoch| *epoch < fence);
         if !resumed {
+            // Two who roll at the same time have one new epoch.
             let root = self.inner.root.clone();
-            run_blocking(move || root.add_epoch()).await.map_err(root_says)?;
+            run_blocking(move || root.add_epoch(state.epoch))
+                .await
+                .map_err(root_says)?;
         }
         Ok(Rolled {
             resumed,

@@ -44,8 +44,8 @@ impl RootKey for Batch<'_> {
         self.provider.add_version()
     }
 
-    fn add_epoch(&self) -> Result<u32, ProviderError> {
-        self.provider.add_epoch()
+    fn add_epoch(&self, after: u32) -> Result<u32, ProviderError> {
+        self.provider.add_epoch(after)
     }
 
     fn destroy_epoch(&self, epoch: u32) -> Result<(), ProviderError> {

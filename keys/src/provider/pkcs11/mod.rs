@@ -195,8 +195,12 @@ impl RootKey for Pkcs11 {
         Ok(version)
     }
 
-    fn add_epoch(&self) -> Result<u32, ProviderError> {
-        let epoch = next(self.newest()?.epoch)?;
+    fn add_epoch(&self, after: u32) -> Result<u32, ProviderError> {
+        let newest = self.newest()?.epoch;
+        if newest > after {
+            return Ok(newest);
+        }
+        let epoch = next(newest)?;
         self.token.make(epoch, 1, random())?;
         Ok(epoch)
     }

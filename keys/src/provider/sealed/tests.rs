@@ -153,7 +153,7 @@ fn every_change_keeps_it_sealed_and_running_keyrings_follow_without_the_passphra
     config.passphrase.as_ref().expect("one").forget();
     assert_eq!(other.add_version().expect("it is added"), 2);
     assert_eq!(**running.unwrap(&old, b"").expect("it unwraps"), *b"old");
-    assert_eq!(running.add_epoch().expect("it is added"), 2);
+    assert_eq!(running.add_epoch(1).expect("it is added"), 2);
     let new = other.wrap(b"new", b"").expect("it wraps");
     assert_eq!(new.epoch, 2);
     other.destroy_epoch(1).expect("it is an older one");
