@@ -11,7 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{at_scale, road_clip};
+use crate::{another_road_clip, at_scale, road_clip};
 
 /// An erasure is seconds of work; a busy machine takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,8 +49,8 @@ fn vault_key(device: &Path) -> [u8; 32] {
     key.try_into().expect("32 bytes")
 }
 
-async fn clip_of(vault: &Vault, owner: &Owner, device: &Path) -> String {
-    let told = vault.upload(device, &road_clip());
+async fn clip_of(vault: &Vault, owner: &Owner, device: &Path, file: &Path) -> String {
+    let told = vault.upload(device, file);
     let id = told["clip_id"].as_str().expect("a clip").to_owned();
     assert_eq!(vault.settled(owner, &id).await["state"], "ready");
     id
@@ -61,12 +61,15 @@ async fn what_is_erased_stays_erased(mut vault: Vault, older: Older) {
     let data = vault.data().to_str().expect("UTF-8").to_owned();
     let (anna, bert) = (vault.owner("anna@example.org"), vault.owner("bert@example.org"));
     let device = vault.pair(&anna, "the red one").await;
+    // The same bytes of the same vehicle would be the same clip.
+    let another = another_road_clip(vault.scratch());
     let (kept, gone) = (
-        clip_of(&vault, &anna, &device).await,
-        clip_of(&vault, &anna, &device).await,
+        clip_of(&vault, &anna, &device, &road_clip()).await,
+        clip_of(&vault, &anna, &device, &another).await,
     );
+    assert_ne!(kept, gone);
     let of_bert = vault.pair(&bert, "the blue one").await;
-    let left = clip_of(&vault, &bert, &of_bert).await;
+    let left = clip_of(&vault, &bert, &of_bert, &road_clip()).await;
     let key = vault_key(&device);
     vault.stop();
     (older.aside)();

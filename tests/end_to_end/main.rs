@@ -19,13 +19,22 @@ mod tus;
 mod vehicle;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dashvault_test_support::{Postgres, Seaweed, Setup, Vault};
 
 /// The road clip that comes with the project.
 pub fn road_clip() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clips/carnd_solidWhiteRight_960x540.mp4")
+}
+
+/// The same drive in other bytes, written into `folder`: with a box behind it that players skip.
+pub fn another_road_clip(folder: &Path) -> PathBuf {
+    let mut bytes = std::fs::read(road_clip()).expect("the clip");
+    bytes.extend_from_slice(b"\0\0\0\x0cfreedash");
+    let file = folder.join("another_road_clip.mp4");
+    std::fs::write(&file, bytes).expect("a copy");
+    file
 }
 
 /// A vault on PostgreSQL and S3.
