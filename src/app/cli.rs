@@ -38,6 +38,9 @@ Environment:
   DASHVAULT_PKCS11_PIN             The token's PIN; a file or the systemd credential dashvault.pkcs11-pin is better
   DASHVAULT_WEBHOOK_URL            Who is told of what the vault finds: https://…, each notice a signed POST (Standard Webhooks)
   DASHVAULT_HEARTBEAT_URL          Asked after each round of the watch: who waits for it outside notices that the watch is gone
+  DASHVAULT_DATABASE_URL_FILE, DASHVAULT_S3_SECRET_ACCESS_KEY_FILE, DASHVAULT_WEBHOOK_URL_FILE, DASHVAULT_HEARTBEAT_URL_FILE
+                                   Files of mode 0600 whose first line is that setting, so that /proc does not show it; or the
+                                   systemd credentials dashvault.database-url, .s3-secret-access-key, .webhook-url, .heartbeat-url
   AWS_REGION, AWS_ACCESS_KEY_ID …  For root keys in AWS KMS: region and credentials, as AWS's own programs read them";
 
 /// An encrypted dashcam video vault.

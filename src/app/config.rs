@@ -8,6 +8,7 @@ pub(super) mod exposure;
 mod post;
 mod quotas;
 pub(super) mod root_key;
+pub(super) mod secret_text;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use super::cli::{DataArgs, LogFormat, LogLevel, RootKeyProvider, ServeArgs, Work
 use super::secrets;
 use crate::http::{Cidr, PublicUrl, PublicUrlError, TlsFiles};
 use crate::{catalog, http, ingest, media, pipeline, store, vault};
+use secret_text::{DATABASE_URL, S3_SECRET};
 
 /// A piece of an upload ends after so long when the store is a folder; requests to an object store cost more.
 const PIECE_TIME_S3: Duration = Duration::from_secs(5);
@@ -33,7 +35,7 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::
 const REGION: &str = "us-east-1";
 
 /// Variables that are no flags, because a list of processes shows flags.
-pub(super) const HIDDEN_VARIABLES: [&str; 12] = [
+pub(super) const HIDDEN_VARIABLES: [&str; 16] = [
     "DASHVAULT_DATABASE_URL",
     "DASHVAULT_S3_ENDPOINT",
     "DASHVAULT_S3_REGION",
@@ -46,6 +48,10 @@ pub(super) const HIDDEN_VARIABLES: [&str; 12] = [
     "DASHVAULT_PKCS11_PIN",
     "DASHVAULT_WEBHOOK_URL",
     "DASHVAULT_HEARTBEAT_URL",
+    "DASHVAULT_DATABASE_URL_FILE",
+    "DASHVAULT_S3_SECRET_ACCESS_KEY_FILE",
+    "DASHVAULT_WEBHOOK_URL_FILE",
+    "DASHVAULT_HEARTBEAT_URL_FILE",
 ];
 /// Variables that this program's tests and scripts read; they may stand beside its own.
 const TEST_VARIABLES: [&str; 13] = [
@@ -522,7 +528,7 @@ fn custody(args: &ServeArgs, file: &File) -> Result<vault::Custody, ConfigError>
 }
 
 fn catalog_config(data: &Path, file: &File, variables: Variables<'_>) -> Result<catalog::Config, ConfigError> {
-    match variables("DASHVAULT_DATABASE_URL").or(file.database_url.clone()) {
+    match DATABASE_URL.find(file.database_url.as_ref(), variables)? {
         None => Ok(catalog::Config::Sqlite {
             dir: data.join("catalogue"),
         }),
@@ -563,7 +569,7 @@ fn store_config(data: &Path, file: Option<&S3File>, variables: Variables<'_>) ->
             "access_key_id",
         )?,
         secret_access_key: need(
-            either("DASHVAULT_S3_SECRET_ACCESS_KEY", &in_file.secret_access_key),
+            S3_SECRET.find(in_file.secret_access_key.as_ref(), variables)?,
             "DASHVAULT_S3_SECRET_ACCESS_KEY",
             "secret_access_key",
         )?,

@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::CommandError;
 use super::config::root_key::lies_beneath;
-use super::config::{DataConfig, WorkConfig};
+use super::config::secret_text::in_the_open;
+use super::config::{DataConfig, WorkConfig, environment};
 use super::output::{Output, sentence};
 use super::process;
 use super::rooms::{self, NewVault};
@@ -57,6 +58,7 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         "secrets",
         found(&secrets, "none of the configuration is one that everybody knows"),
     );
+    tell("variables", Found::Well(variables(&in_the_open(&environment))));
     tell("memory", Found::Well(memory()));
     let root = rooms::open_root(&config.data.vault.root).await;
     tell("root key", root_key(&config.data.vault.root, &root));
@@ -104,6 +106,18 @@ pub(super) async fn run(config: WorkConfig, output: Output) -> Result<(), Comman
         n => Err(CommandError::Refused(format!(
             "{n} of the parts above need somebody to look"
         ))),
+    }
+}
+
+/// No fault, because compose files give secrets so, and a sentence, because it can be done better.
+fn variables(open: &[&str]) -> String {
+    match open {
+        [] => "none of them is a secret".to_owned(),
+        some => format!(
+            "{} can be read in /proc by whatever runs as this user: put the text into a file of mode 0600, and name that in a \
+             variable with _FILE behind its name",
+            some.join(", ")
+        ),
     }
 }
 

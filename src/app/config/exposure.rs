@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::super::cli::{DataArgs, LogFormat, LogLevel, PostArgs, WatchArgs};
 use super::super::exposure::InventoryArgs;
+use super::secret_text::S3_SECRET;
 use super::{ConfigError, DATA, File, REGION, S3File, Variables};
 use crate::exposure::judge::Form;
 use crate::exposure::rolling::{self, Pace};
@@ -138,7 +139,7 @@ pub(super) fn compose(
     if let Some(proxy) = &proxy {
         may_be_asked_by_proxy(proxy, &watched)?;
     }
-    let (own, region) = own_account(file.s3.as_ref(), variables);
+    let (own, region) = own_account(file.s3.as_ref(), variables)?;
     let named = args.watch_account_file.clone().or(in_file.account_file.clone());
     let account = named.map(|path| account(&path, &region)).transpose()?;
     if let (Some(own), Some(account)) = (&own, &account)
@@ -164,15 +165,15 @@ pub(super) fn compose(
 }
 
 /// The store's own key pair, where it is given, and the region.
-fn own_account(file: Option<&S3File>, variables: Variables<'_>) -> (Option<Signer>, String) {
+fn own_account(file: Option<&S3File>, variables: Variables<'_>) -> Result<(Option<Signer>, String), ConfigError> {
     let none = S3File::default();
     let file = file.unwrap_or(&none);
     let either = |name: &str, in_file: &Option<String>| variables(name).or(in_file.clone());
     let region = either("DASHVAULT_S3_REGION", &file.region).unwrap_or_else(|| REGION.to_owned());
     let id = either("DASHVAULT_S3_ACCESS_KEY_ID", &file.access_key_id);
-    let secret = either("DASHVAULT_S3_SECRET_ACCESS_KEY", &file.secret_access_key);
+    let secret = S3_SECRET.find(file.secret_access_key.as_ref(), variables)?;
     let own = id.zip(secret).map(|(id, secret)| Signer::new(&region, &id, &secret));
-    (own, region)
+    Ok((own, region))
 }
 
 /// Reads a key pair, a line each.

@@ -7,6 +7,7 @@ use dashvault_keys::provider::SecretSource;
 use serde::Deserialize;
 
 use super::super::cli::{DataArgs, PostArgs};
+use super::secret_text::{HEARTBEAT_URL, WEBHOOK_URL};
 use super::{ConfigError, File, Variables};
 use crate::post::{self, Address, EmailConfig, Login, SettingError, SmtpServer, WebhookConfig, WebhookSecret};
 
@@ -37,7 +38,7 @@ pub(super) fn compose(
 ) -> Result<post::Config, ConfigError> {
     let none = PostFile::default();
     let in_file = file.post.as_ref().unwrap_or(&none);
-    let heartbeat = variables(HEARTBEAT).or(in_file.heartbeat_url.clone());
+    let heartbeat = HEARTBEAT_URL.find(in_file.heartbeat_url.as_ref(), variables)?;
     let heartbeat = heartbeat.map(|text| Address::parse(HEARTBEAT, &text)).transpose()?;
     Ok(post::Config {
         origin: data.public_url.clone().or(file.public_url.clone()).unwrap_or_default(),
@@ -48,7 +49,7 @@ pub(super) fn compose(
 }
 
 fn webhook(args: &PostArgs, file: &PostFile, variables: Variables<'_>) -> Result<Option<WebhookConfig>, ConfigError> {
-    let url = variables(WEBHOOK).or(file.webhook_url.clone());
+    let url = WEBHOOK_URL.find(file.webhook_url.as_ref(), variables)?;
     let secret = args.webhook_secret_file.clone().or(file.webhook_secret_file.clone());
     match (url, secret) {
         (None, None) => Ok(None),

@@ -16,12 +16,13 @@ use super::Pkcs11File;
 use super::{ConfigError, DataArgs, File, RootKeyProvider, Variables};
 
 /// A secret and the three places it may come from; never two of them.
-struct Places {
-    what: &'static str,
-    flag: &'static str,
+pub(super) struct Places {
+    pub(super) what: &'static str,
+    /// The flag, or the variable, that names its file.
+    pub(super) flag: &'static str,
     /// What systemd's `LoadCredential=` calls it.
-    credential: &'static str,
-    variable: &'static str,
+    pub(super) credential: &'static str,
+    pub(super) variable: &'static str,
 }
 
 const PASSPHRASE: Places = Places {
@@ -113,7 +114,11 @@ fn kms(_: &DataArgs, _: &File, _: Variables<'_>) -> Result<ProviderConfig, Confi
 }
 
 impl Places {
-    fn find(&self, named: Option<PathBuf>, variables: Variables<'_>) -> Result<Option<SecretSource>, ConfigError> {
+    pub(super) fn find(
+        &self,
+        named: Option<PathBuf>,
+        variables: Variables<'_>,
+    ) -> Result<Option<SecretSource>, ConfigError> {
         let credential = variables("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(self.credential));
         let credential = credential.filter(|path| path.exists());
         let variable = variables(self.variable).map(Zeroizing::new);
