@@ -36,7 +36,9 @@ start() {
   if in_use "$PORT"; then fail "port $PORT is in use: stop what listens there, or choose another: make demo PORT=8090"; fi
   if in_use "$ADMIN_PORT"; then fail "port $ADMIN_PORT is in use: choose another: make demo ADMIN_PORT=9190"; fi
   echo "Starting the vault in $DATA; its log is $demo/serve.log"
-  "$program" serve --data "$DATA" --listen "127.0.0.1:$PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" >>"$demo/serve.log" 2>&1 &
+  # The disk of a person's own machine is often fuller than a vault's should be.
+  "$program" serve --data "$DATA" --listen "127.0.0.1:$PORT" --admin-listen "127.0.0.1:$ADMIN_PORT" \
+    --disk-routine-percent 98 --disk-events-percent 99 >>"$demo/serve.log" 2>&1 &
   service=$!
   trap 'kill $service 2>/dev/null; wait $service 2>/dev/null || true' EXIT
   trap 'exit 130' INT
