@@ -66,26 +66,41 @@ impl Access {
             self.vehicle_decoy_shown(id, token).await;
             return Err(AccessError::Unauthenticated);
         };
-        let (key, claims) = signed_by(&row, &token).ok_or(AccessError::Unauthenticated)?;
         let now = self.inner.clock.now_ms();
-        let times = check_times(&claims, now);
-        match key {
-            Key::Current => times?,
-            Key::Next => {
-                times?;
-                self.use_next_key(&row, claims.issued_at_ms).await?;
-            }
-            Key::Replaced => {
-                // Answered as a stranger's token, whatever its times.
-                if times.is_ok() {
-                    self.replaced_key_used(&row, claims.issued_at_ms);
-                }
-                return Err(AccessError::Unauthenticated);
-            }
+        let Some((key, claims)) = signed_by(&row, &token) else {
+            self.old_key_used(&row, &token, now).await;
+            return Err(AccessError::Unauthenticated);
+        };
+        check_times(&claims, now)?;
+        if let Key::Next = key {
+            self.use_next_key(&row, claims.issued_at_ms.min(now)).await?;
         }
         self.note_place(&row, token.place_mark(), claims.issued_at_ms).await;
         self.note_seen(&row, now).await;
         Ok(DeviceSession::new(row.owner, row.id, claims.expires_at_ms))
+    }
+
+    /// A token that none of its vehicle's keys signed may be under one that it had: the vehicle signed none with it since. It
+    /// is answered as a stranger's, whatever its times.
+    async fn old_key_used(&self, row: &DeviceRow, token: &UnverifiedDeviceToken, now: UnixMs) {
+        if self.was_told(row, now) {
+            return;
+        }
+        let keys = match self.inner.catalog.old_device_keys(row.id).await {
+            Ok(keys) => keys,
+            Err(error) => {
+                tracing::warn!(%error, "whether a token is under a vehicle's old key cannot be looked up now");
+                return;
+            }
+        };
+        let signed = keys.iter().find_map(|old| {
+            let key = old.key.as_slice().try_into().ok()?;
+            Some((old, token.verify(key)?))
+        });
+        let Some((old, claims)) = signed else { return };
+        if check_times(&claims, now).is_ok() && claims.issued_at_ms > old.since {
+            self.copy_seen(row);
+        }
     }
 
     /// The row of a credential that was not given up, of the kind that its prefix says.
@@ -133,15 +148,12 @@ enum Key {
     Current,
     /// Announced: this is its first use.
     Next,
-    /// The one before.
-    Replaced,
 }
 
 fn signed_by(row: &DeviceRow, token: &UnverifiedDeviceToken) -> Option<(Key, DeviceClaims)> {
     let keys = [
         (Key::Current, Some(row.public_key.as_slice())),
         (Key::Next, row.next_key.as_deref()),
-        (Key::Replaced, row.previous_key.as_deref()),
     ];
     keys.into_iter().find_map(|(which, key)| {
         let key = key?.try_into().ok()?;

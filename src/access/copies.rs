@@ -3,7 +3,7 @@
 //! A token names the start of the machine that made it, as a mark that tells nothing else. A vehicle that starts anew shows
 //! another mark and never again the one before, whatever addresses it has on the way; two machines show theirs in turn. So
 //! what is looked for is a mark that comes back after a newer one, on a token made after the newer one's first. A key that
-//! was replaced and is used again tells the same. No address is looked at, and none is kept.
+//! the vehicle had before and is used again tells the same, however many have followed it. No address is looked at, and none is kept.
 
 use std::sync::Arc;
 
@@ -74,17 +74,15 @@ impl Access {
         }
     }
 
-    /// A token under the key before: its vehicle signed none since it has used the next one.
-    pub(super) fn replaced_key_used(&self, row: &DeviceRow, issued_at: UnixMs) {
-        if row.key_since.is_some_and(|since| issued_at > since) {
-            self.copy_seen(row);
-        }
+    /// Whether a vehicle's owner was told of a copy within the day.
+    pub(super) fn was_told(&self, row: &DeviceRow, now: UnixMs) -> bool {
+        row.copied_at.is_some_and(|told| now - told < TOLD_AGAIN_MS)
     }
 
     /// Tells of it beside the request, which is answered as any other.
-    fn copy_seen(&self, row: &DeviceRow) {
+    pub(super) fn copy_seen(&self, row: &DeviceRow) {
         let now = self.inner.clock.now_ms();
-        if row.copied_at.is_some_and(|told| now - told < TOLD_AGAIN_MS) {
+        if self.was_told(row, now) {
             return;
         }
         let Ok(writer) = self.inner.copy_alarms.writers.clone().try_acquire_owned() else {

@@ -9,6 +9,7 @@ use dashvault_keys::token::verify_next_key;
 use tokio::time::timeout;
 
 use super::devices::{found, until_not_overtaken};
+use super::error::at_most;
 use super::{Access, AccessError, DeviceSession, NextKeyProof};
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::DeviceRow;
@@ -17,6 +18,9 @@ use crate::vault::{DeviceAbout, OwnerKeys, PublicKey};
 
 /// Each announcement is a new revision of the owner's key record, and a vehicle that announces the same key again needs none.
 const ANNOUNCE_STEP_MS: i64 = 10 * 60_000;
+/// Keys that a vehicle had, all of which are kept: 15 years of four a year. A token that no key of its vehicle's signed is
+/// tried with each of them.
+const MAX_OLD_KEYS: u32 = 64;
 /// How long what happened waits for the owner's key, to say which vehicle it was; a vehicle's request does not wait longer.
 const KEY_WAIT: Duration = Duration::from_millis(500);
 
@@ -59,6 +63,12 @@ impl Access {
         if row.next_key.as_deref() == Some(next) {
             return Ok(());
         }
+        let had = inner.catalog.old_device_keys(row.id).await?.len();
+        at_most(
+            MAX_OLD_KEYS,
+            "keys of one vehicle, which has to be paired anew then",
+            u32::try_from(had).unwrap_or(u32::MAX),
+        )?;
         let keys = inner.vault.owner_keys(row.owner).await?;
         let change = inner.vault.change_vehicles(&keys, |vehicles| {
             if let Some(vehicle) = found(vehicles, row.id) {
@@ -84,12 +94,12 @@ impl Access {
 
     /// The first use of an announced key puts it in force. Only the catalogue is needed: the key plane's record names both
     /// keys, and which of them was used last is found out by the vehicle's next request.
-    pub(super) async fn use_next_key(&self, row: &DeviceRow, issued_at: UnixMs) -> Result<(), AccessError> {
+    pub(super) async fn use_next_key(&self, row: &DeviceRow, since: UnixMs) -> Result<(), AccessError> {
         let inner = &self.inner;
         let named = self.named(row).await;
         let next = row.next_key.as_deref().unwrap_or_default();
         let mut tx = inner.catalog.begin().await?;
-        if tx.use_next_device_key(row.id, next, issued_at).await? {
+        if tx.use_next_device_key(row.id, next, since).await? {
             let event = event(row.owner, EventKind::DeviceKeyChanged, named.as_ref());
             inner.audit.record(&mut tx, event).await?;
         }

@@ -1,15 +1,47 @@
 //! A vehicle's keys as they follow one another, and what tells that one of them has been copied.
 
 use super::row::Row;
-use super::{CatalogError, Tx};
-use crate::model::{DeviceId, UnixMs};
+use super::{Catalog, CatalogError, Tx};
+use crate::model::{DeviceId, OwnerId, UnixMs};
+
+/// A key that a vehicle had, or that it announced and another one after it.
+pub struct OldKey {
+    pub key: Vec<u8>,
+    /// Since when its vehicle signs with another.
+    pub since: UnixMs,
+}
+
+/// A vehicle's row, locked.
+pub struct HeldDevice {
+    pub public_key: Vec<u8>,
+    pub next_key: Option<Vec<u8>>,
+    pub key_announced_at: Option<UnixMs>,
+}
+
+impl Catalog {
+    /// The keys that a vehicle no longer has.
+    pub async fn old_device_keys(&self, id: DeviceId) -> Result<Vec<OldKey>, CatalogError> {
+        let rows = sqlx::query("SELECT key, since FROM device_old_keys WHERE device_id = $1")
+            .bind(id.as_bytes().to_vec())
+            .fetch_all(self.readers())
+            .await?;
+        let rows = rows.iter().map(|row| Row::new("device_old_keys", row));
+        rows.map(|row| {
+            Ok(OldKey {
+                key: row.bytes("key")?,
+                since: row.int("since")?,
+            })
+        })
+        .collect()
+    }
+}
 
 impl Tx {
     /// Whether a key is, was or will be some vehicle's, whoever's it is, revoked or not.
     pub async fn is_device_key(&mut self, key: &[u8; 32]) -> Result<bool, CatalogError> {
         let row = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM devices WHERE public_key = $1) + (SELECT COUNT(*) FROM devices WHERE next_key = $1) \
-             + (SELECT COUNT(*) FROM devices WHERE previous_key = $1) AS vehicles",
+             + (SELECT COUNT(*) FROM device_old_keys WHERE key = $1) AS vehicles",
         )
         .bind(key.to_vec())
         .fetch_one(self.connection())
@@ -17,8 +49,26 @@ impl Tx {
         Ok(Row::new("devices", &row).size("vehicles")? > 0)
     }
 
-    /// Notes the key that a vehicle will have; false when it has another key than `current` by now, may no longer speak, or
-    /// announced one after `since`.
+    /// Locks the row of a vehicle that is not revoked until the commit, as [`Self::hold_owner`] does an owner's.
+    pub async fn hold_device(&mut self, id: DeviceId) -> Result<Option<HeldDevice>, CatalogError> {
+        let row = sqlx::query(
+            "UPDATE devices SET state = state WHERE id = $1 AND state = 'active' \
+             RETURNING public_key, next_key, key_announced_at",
+        )
+        .bind(id.as_bytes().to_vec())
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let row = Row::new("devices", &row);
+        Ok(Some(HeldDevice {
+            public_key: row.bytes("public_key")?,
+            next_key: row.maybe_bytes("next_key")?,
+            key_announced_at: row.maybe_int("key_announced_at")?,
+        }))
+    }
+
+    /// Notes the key that a vehicle will have; one that it announced before and never used is an old key then. False when it
+    /// has another key than `current` by now, may no longer speak, or announced one after `since`.
     pub async fn announce_device_key(
         &mut self,
         id: DeviceId,
@@ -27,38 +77,64 @@ impl Tx {
         now: UnixMs,
         since: UnixMs,
     ) -> Result<bool, CatalogError> {
-        let done = sqlx::query(
-            "UPDATE devices SET next_key = $1, key_announced_at = $2 WHERE id = $3 AND public_key = $4 AND state = 'active' \
-             AND (key_announced_at IS NULL OR key_announced_at <= $5)",
-        )
-        .bind(next.to_vec())
-        .bind(now)
-        .bind(id.as_bytes().to_vec())
-        .bind(current.to_vec())
-        .bind(since)
-        .execute(self.connection())
-        .await?;
-        Ok(done.rows_affected() == 1)
+        let held = self.hold_device(id).await?;
+        let Some(held) = held.filter(|held| held.public_key == current) else {
+            return Ok(false);
+        };
+        if held.key_announced_at.is_some_and(|announced| announced > since) {
+            return Ok(false);
+        }
+        if let Some(unused) = &held.next_key {
+            self.insert_old_key(id, unused, now).await?;
+        }
+        sqlx::query("UPDATE devices SET next_key = $1, key_announced_at = $2 WHERE id = $3")
+            .bind(next.to_vec())
+            .bind(now)
+            .bind(id.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(true)
     }
 
-    /// The first use of an announced key: from now on it is the vehicle's, and the one before opens nothing. False when it
-    /// is so already.
+    /// The first use of an announced key: from now on it is the vehicle's, and the one before, which no longer opens
+    /// anything, is an old key since `since`. False when it is so already.
     pub async fn use_next_device_key(
         &mut self,
         id: DeviceId,
         next: &[u8],
-        issued_at: UnixMs,
+        since: UnixMs,
     ) -> Result<bool, CatalogError> {
-        let done = sqlx::query(
-            "UPDATE devices SET previous_key = public_key, public_key = next_key, next_key = NULL, key_since = $1 \
-             WHERE id = $2 AND next_key = $3 AND state = 'active'",
+        let held = self.hold_device(id).await?;
+        let Some(held) = held.filter(|held| held.next_key.as_deref() == Some(next)) else {
+            return Ok(false);
+        };
+        self.insert_old_key(id, &held.public_key, since).await?;
+        sqlx::query("UPDATE devices SET public_key = next_key, next_key = NULL WHERE id = $1")
+            .bind(id.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(true)
+    }
+
+    async fn insert_old_key(&mut self, id: DeviceId, key: &[u8], since: UnixMs) -> Result<(), CatalogError> {
+        sqlx::query(
+            "INSERT INTO device_old_keys (device_id, key, since) VALUES ($1, $2, $3) ON CONFLICT (device_id, key) DO NOTHING",
         )
-        .bind(issued_at)
         .bind(id.as_bytes().to_vec())
-        .bind(next.to_vec())
+        .bind(key.to_vec())
+        .bind(since)
         .execute(self.connection())
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(())
+    }
+
+    /// Removes the old keys of an owner's vehicles, before the vehicles.
+    pub(super) async fn remove_old_keys_of(&mut self, owner: OwnerId) -> Result<(), CatalogError> {
+        sqlx::query("DELETE FROM device_old_keys WHERE device_id IN (SELECT id FROM devices WHERE owner_id = $1)")
+            .bind(owner.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 
     /// Writes down that a vehicle speaks from a new place; false when another request was first.

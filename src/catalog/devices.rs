@@ -10,8 +10,8 @@ use crate::model::{DeviceId, DeviceState, OwnerId, TenantId, UnixMs};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.previous_key, d.key_since, d.places, d.place_since, \
-             d.copied_at, d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at FROM devices d ",
+            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.places, d.place_since, d.copied_at, \
+             d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at FROM devices d ",
             $rest
         )
     };
@@ -41,10 +41,6 @@ pub struct DeviceRow {
     pub public_key: Vec<u8>,
     /// Announced, and not used yet.
     pub next_key: Option<Vec<u8>>,
-    /// The one before, which opens nothing.
-    pub previous_key: Option<Vec<u8>>,
-    /// By the vehicle's clock: its first token under `public_key`; none for the key that it was paired with.
-    pub key_since: Option<UnixMs>,
     /// Hashes of 8 bytes of the machine's starts that its tokens came from, the newest first.
     pub places: Option<Vec<u8>>,
     /// By the vehicle's clock: the first token of the newest.
@@ -165,6 +161,7 @@ impl Tx {
 
     /// Removes every vehicle of an owner, for the owner's erasure; how many they were.
     pub async fn remove_devices_of(&mut self, owner: OwnerId) -> Result<u64, CatalogError> {
+        self.remove_old_keys_of(owner).await?;
         let done = sqlx::query("DELETE FROM devices WHERE owner_id = $1")
             .bind(owner.as_bytes().to_vec())
             .execute(self.connection())
@@ -181,8 +178,6 @@ fn read(row: &AnyRow) -> Result<DeviceRow, CatalogError> {
         state: row.state("state")?,
         public_key: row.bytes("public_key")?,
         next_key: row.maybe_bytes("next_key")?,
-        previous_key: row.maybe_bytes("previous_key")?,
-        key_since: row.maybe_int("key_since")?,
         places: row.maybe_bytes("places")?,
         place_since: row.maybe_int("place_since")?,
         copied_at: row.maybe_int("copied_at")?,

@@ -269,6 +269,7 @@ async fn a_replaced_key_that_is_used_again_is_told_and_an_old_token_is_not() {
     announce(&house, device, (&at(device, &old, 0), &old), &new)
         .await
         .unwrap();
+    house.clock.advance(10);
     house.device_by(&at(device, &new, 10)).await.unwrap();
     // Signed before the change, and long on the way.
     refused!(house.device_by(&at(device, &old, 9)).await, Unauthenticated);
@@ -279,4 +280,107 @@ async fn a_replaced_key_that_is_used_again_is_told_and_an_old_token_is_not() {
     house.clock.advance(2 * DAY);
     refused!(house.device_by(&at(device, &old, 12)).await, Unauthenticated);
     assert_eq!(told(&house, &owner).await, 1);
+}
+
+/// Gives a vehicle a key, ten minutes later another one, and so on; each is used at once by a token from ahead of the clock.
+async fn follow(house: &House, device: DeviceId, first: &DeviceKey, then: &[&DeviceKey], mut now: i64) -> i64 {
+    let mut current = first;
+    for next in then {
+        announce(house, device, (&at(device, current, now), current), next)
+            .await
+            .unwrap();
+        house.device_by(&at(device, next, now + 9 * MINUTE)).await.unwrap();
+        house.clock.advance(10 * MINUTE);
+        now += 10 * MINUTE;
+        current = next;
+    }
+    now
+}
+
+#[tokio::test]
+async fn a_thief_who_changes_the_key_twice_is_told_of_by_the_first_token_of_the_vehicle() {
+    for house in House::both().await {
+        let (owner, buyer) = (house.owner("a@example.org").await, house.owner("b@example.org").await);
+        let (device, vehicles) = a_vehicle(&house, &owner).await;
+        let thiefs: Vec<_> = (0..4).map(|_| DeviceKey::make()).collect();
+        let now = follow(&house, device, &vehicles, &thiefs.iter().collect::<Vec<_>>(), 0).await;
+        assert_eq!(told(&house, &owner).await, 0);
+        for later in 0..3 {
+            refused!(
+                house.device_by(&at(device, &vehicles, now + later)).await,
+                Unauthenticated
+            );
+            assert_eq!(told(&house, &owner).await, 1);
+        }
+        // What was a vehicle's once is nobody else's, nor that vehicle's again.
+        for key in [&vehicles, &thiefs[0], &thiefs[2], &thiefs[3]] {
+            let code = a_code(&house, &buyer).await;
+            let refused = pair(&house, &code.code, key).await;
+            refused!(
+                refused,
+                Invalid {
+                    field: "public_key",
+                    ..
+                }
+            );
+        }
+        let last = &thiefs[3];
+        let again = announce(&house, device, (&at(device, last, now), last), &vehicles).await;
+        refused!(
+            again,
+            Invalid {
+                field: "public_key",
+                ..
+            }
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_from_ahead_of_the_clock_puts_no_alarm_off() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, vehicles) = a_vehicle(&house, &owner).await;
+    let thiefs = DeviceKey::make();
+    announce(&house, device, (&at(device, &vehicles, 0), &vehicles), &thiefs)
+        .await
+        .unwrap();
+    house.device_by(&at(device, &thiefs, 10 * MINUTE)).await.unwrap();
+    house.clock.advance(SECOND);
+    refused!(house.device_by(&at(device, &vehicles, SECOND)).await, Unauthenticated);
+    assert_eq!(told(&house, &owner).await, 1);
+}
+
+#[tokio::test]
+async fn a_vehicle_whose_announced_key_was_announced_over_is_told_of() {
+    for house in House::both().await {
+        let owner = house.owner("driver@example.org").await;
+        let (device, old) = a_vehicle(&house, &owner).await;
+        let (vehicles, thiefs) = (DeviceKey::make(), DeviceKey::make());
+        // The vehicle's device file has the next key alone from here on.
+        announce(&house, device, (&at(device, &old, 0), &old), &vehicles)
+            .await
+            .unwrap();
+        let now = 10 * MINUTE;
+        house.clock.advance(now);
+        announce(&house, device, (&at(device, &old, now), &old), &thiefs)
+            .await
+            .unwrap();
+        assert_eq!(told(&house, &owner).await, 0);
+        refused!(house.device_by(&at(device, &vehicles, now + 1)).await, Unauthenticated);
+        assert_eq!(told(&house, &owner).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_vehicle_has_so_many_keys_and_keeps_the_last_of_them() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, first) = a_vehicle(&house, &owner).await;
+    let keys: Vec<_> = (0..64).map(|_| DeviceKey::make()).collect();
+    let now = follow(&house, device, &first, &keys.iter().collect::<Vec<_>>(), 0).await;
+    let (last, more) = (&keys[63], DeviceKey::make());
+    let refused = announce(&house, device, (&at(device, last, now), last), &more).await;
+    refused!(refused, LimitReached { limit: 64, .. });
+    house.device_by(&at(device, last, now)).await.expect("it goes on");
 }

@@ -87,3 +87,36 @@ async fn last_seen_moves_in_steps() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn every_key_that_a_vehicle_had_is_known_until_its_owner_is_erased() {
+    both(async |catalog| {
+        let owner = an_owner(&catalog).await;
+        let (id, other) = (add(&catalog, owner, 10).await, add(&catalog, owner, 10).await);
+        let old = async |id| {
+            let old = catalog.old_device_keys(id).await.unwrap();
+            let mut old: Vec<_> = old.into_iter().map(|old| (old.key[0], old.since)).collect();
+            old.sort_unstable();
+            old
+        };
+        assert!(in_tx!(catalog, tx => tx.announce_device_key(id, &[8; 32], &[1; 32], 20, 10)));
+        assert!(!in_tx!(catalog, tx => tx.announce_device_key(id, &[8; 32], &[2; 32], 29, 19)));
+        assert!(old(id).await.is_empty(), "what was refused changed nothing");
+        assert!(in_tx!(catalog, tx => tx.announce_device_key(id, &[8; 32], &[2; 32], 30, 20)));
+        assert_eq!(old(id).await, [(1, 30)]);
+        assert!(!in_tx!(catalog, tx => tx.use_next_device_key(id, &[1; 32], 35)));
+        assert!(in_tx!(catalog, tx => tx.use_next_device_key(id, &[2; 32], 40)));
+        assert!(!in_tx!(catalog, tx => tx.use_next_device_key(id, &[2; 32], 50)));
+        assert!(!in_tx!(catalog, tx => tx.announce_device_key(id, &[8; 32], &[3; 32], 60, 50)));
+        assert_eq!(old(id).await, [(1, 30), (8, 40)]);
+        assert!(old(other).await.is_empty());
+        for key in [1, 2, 8] {
+            assert!(in_tx!(catalog, tx => tx.is_device_key(&[key; 32])), "{key}");
+        }
+        assert!(in_tx!(catalog, tx => tx.revoke_device(owner.1, id, 70)));
+        assert!(in_tx!(catalog, tx => tx.is_device_key(&[1; 32])));
+        assert_eq!(in_tx!(catalog, tx => tx.remove_devices_of(owner.1)), 2);
+        assert!(!in_tx!(catalog, tx => tx.is_device_key(&[1; 32])));
+    })
+    .await;
+}
