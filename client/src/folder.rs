@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,13 @@ use crate::source::{Stamp, media_type};
 
 /// Folders in folders: date, kind, camera, rendition.
 const MAX_DEPTH: usize = 8;
-/// Files that one look goes through; those beyond are found when some of these are gone.
-const MAX_FILES: usize = 65_536;
+/// Clips that one look takes in; of those beyond, so many again that are told to be something else than routine. The others
+/// are found when some of these are gone.
+pub(crate) const MAX_FILES: usize = 65_536;
+/// Sidecars beyond that are remembered to say nothing of note, by a number each. One more is not read.
+const MAX_DULL: usize = 1 << 20;
+/// The kind of clips that nothing happened in.
+const ROUTINE: &str = "routine";
 /// Some words.
 const MAX_SIDECAR_BYTES: u64 = 4 << 10;
 /// What cameras and copying programs call a file that they still write.
@@ -32,6 +38,9 @@ pub(crate) struct Folder {
     seen: HashMap<PathBuf, Seen>,
     /// Inodes of files under an unfinished name.
     unfinished: HashSet<u64>,
+    /// What was beyond the limit and of no note.
+    dull: HashSet<u64>,
+    limit: usize,
 }
 
 struct Seen {
@@ -42,6 +51,14 @@ struct Seen {
     about: About,
     /// In which look it was seen last.
     look: bool,
+}
+
+/// What a look goes through.
+#[derive(Default)]
+struct Walk {
+    files: Vec<(PathBuf, Metadata)>,
+    beyond: Vec<(PathBuf, Metadata)>,
+    dull: HashSet<u64>,
 }
 
 /// A clip that is finished.
@@ -69,24 +86,27 @@ impl Folder {
             settle,
             seen: HashMap::new(),
             unfinished: HashSet::new(),
+            dull: HashSet::new(),
+            limit: MAX_FILES,
         }
     }
 
     /// Looks through the folder; every finished clip, known or not. `is_known` tells files that were finished before.
     pub fn look(&mut self, now: Instant, is_known: impl Fn(&Path, Stamp) -> bool) -> io::Result<Vec<Found>> {
-        let mut files = Vec::new();
-        walk(&self.root, 0, &mut files)?;
+        let mut walk = Walk::default();
+        self.walk(&self.root, 0, &mut walk)?;
         let mut unfinished = HashSet::new();
         for seen in self.seen.values_mut() {
             seen.look = false;
         }
-        for (path, about) in files {
+        for (path, about) in walk.files.into_iter().chain(walk.beyond) {
             if is_unfinished(&path) {
                 unfinished.insert(about.ino());
-            } else if is_clip(&path) && about.len() > 0 {
+            } else {
                 self.see(path, &about, now, &is_known);
             }
         }
+        self.dull = walk.dull;
         self.seen.retain(|_, seen| seen.look);
         self.unfinished = unfinished;
         let finished = self.seen.iter().filter(|(_, seen)| seen.is_finished);
@@ -128,6 +148,54 @@ impl Folder {
         };
         self.seen.insert(path, seen);
     }
+    fn walk(&self, folder: &Path, depth: usize, walk: &mut Walk) -> io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            // A name that is no UTF-8 could not be told to anybody; a hidden file is somebody's own.
+            let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                continue;
+            };
+            let path = folder.join(name);
+            // Of the entry itself: a symbolic link could lead to anything on the vehicle. It may be gone by now.
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && depth < MAX_DEPTH {
+                // A folder that vanished meanwhile takes no others with it.
+                let _ = self.walk(&path, depth + 1, walk);
+            }
+            if !kind.is_file() || !(is_unfinished(&path) || is_clip(&path)) {
+                continue;
+            }
+            let Ok(about) = entry.metadata() else { continue };
+            if about.len() == 0 && !is_unfinished(&path) {
+                continue;
+            }
+            if walk.files.len() < self.limit {
+                walk.files.push((path, about));
+            } else if walk.beyond.len() < self.limit && self.is_of_note(&path, &mut walk.dull) {
+                walk.beyond.push((path, about));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file is told to be something else than routine.
+    fn is_of_note(&self, path: &Path, dull: &mut HashSet<u64>) -> bool {
+        let is_of_note = |about: &About| about.first || about.kind.as_deref().is_some_and(|kind| kind != ROUTINE);
+        let sidecar = sidecar_of(path).metadata().ok().map(|about| Stamp::of(&about));
+        if sidecar.is_none() {
+            return is_of_note(&what_folders_tell(&self.root, path));
+        }
+        let mut number = DefaultHasher::new();
+        (path, sidecar).hash(&mut number);
+        let number = number.finish();
+        let is_dull =
+            self.dull.contains(&number) || dull.len() >= MAX_DULL || !is_of_note(&what_is_told(&self.root, path));
+        if is_dull && dull.len() < MAX_DULL {
+            dull.insert(number);
+        }
+        !is_dull
+    }
 }
 
 /// A clip's sidecar.
@@ -135,26 +203,6 @@ pub(crate) fn sidecar_of(clip: &Path) -> PathBuf {
     let mut name = clip.as_os_str().to_owned();
     name.push(".json");
     PathBuf::from(name)
-}
-
-fn walk(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, Metadata)>) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        // A name that is no UTF-8 could not be told to anybody; a hidden file is somebody's own.
-        let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
-            continue;
-        };
-        // Of the entry itself: a symbolic link could lead to anything on the vehicle. It may be gone by now.
-        let Ok(about) = entry.metadata() else { continue };
-        if about.is_dir() && depth < MAX_DEPTH {
-            // A folder that vanished meanwhile takes no others with it.
-            let _ = walk(&folder.join(name), depth + 1, files);
-        } else if about.is_file() && files.len() < MAX_FILES {
-            files.push((folder.join(name), about));
-        }
-    }
-    Ok(())
 }
 
 fn is_unfinished(path: &Path) -> bool {
@@ -168,20 +216,25 @@ fn is_clip(path: &Path) -> bool {
     media_type(path).starts_with("video/")
 }
 
-/// What sub-folders and sidecar say; the sidecar, which is about this one clip, has the last word.
-fn what_is_told(root: &Path, clip: &Path) -> About {
+fn what_folders_tell(root: &Path, clip: &Path) -> About {
     let mut about = About::default();
     let within = clip.strip_prefix(root).ok().and_then(Path::parent);
     for folder in within.into_iter().flat_map(Path::components) {
         match folder.as_os_str().to_ascii_lowercase().to_str() {
             Some("event" | "events") => about.kind = Some("event".to_owned()),
-            Some("routine") => about.kind = Some("routine".to_owned()),
+            Some(ROUTINE) => about.kind = Some(ROUTINE.to_owned()),
             Some("small") => about.small = true,
             Some("full") => about.small = false,
             Some("first") => about.first = true,
             _ => {}
         }
     }
+    about
+}
+
+/// What sub-folders and sidecar say; the sidecar, which is about this one clip, has the last word.
+fn what_is_told(root: &Path, clip: &Path) -> About {
+    let mut about = what_folders_tell(root, clip);
     let path = sidecar_of(clip);
     let is_short = path.metadata().is_ok_and(|about| about.len() <= MAX_SIDECAR_BYTES);
     let text = is_short.then(|| std::fs::read(path).ok()).flatten();
@@ -314,5 +367,38 @@ mod tests {
         assert!(card.about("event/c.mp4").first, "the owner asked for it meanwhile");
         card.write("event/c.mp4.json", "{not JSON");
         assert_eq!(card.about("event/c.mp4").kind.as_deref(), Some("event"));
+    }
+    #[test]
+    fn of_more_files_than_are_looked_at_those_of_note_are_found_all_the_same() {
+        let mut card = Card::new();
+        card.folder.limit = 4;
+        for at in 0..20 {
+            card.write(&format!("routine/{at}.mp4"), "one");
+            card.write(&format!("routine/{at}.mp4.json"), r#"{"camera":"front"}"#);
+        }
+        for name in ["event/a.mp4", "first/b.mp4", "routine/told.mp4", "z/asked.mp4"] {
+            card.write(name, "one");
+        }
+        card.write("routine/told.mp4.json", r#"{"kind":"event"}"#);
+        card.write("z/asked.mp4.json", r#"{"first":true}"#);
+        for _ in 0..3 {
+            card.after(0);
+            let found = card.after(10);
+            for name in ["event/a.mp4", "first/b.mp4", "routine/told.mp4", "z/asked.mp4"] {
+                assert!(found.iter().any(|found| found == name), "{name}: {found:?}");
+            }
+            assert!(found.len() <= 8, "{found:?}");
+        }
+        let (dull, is_of_note) = (card.folder.dull.len(), |path: &str| path.starts_with("routine/1"));
+        assert!(dull > 0, "what says nothing of note is not read at each look");
+        // The owner asks for one that was of no note.
+        let beyond = (0..20).map(|at| format!("routine/{at}.mp4")).find(|name| {
+            let found = card.after(0);
+            is_of_note(name) && !found.contains(name)
+        });
+        let beyond = beyond.expect("some are beyond the limit");
+        card.write(&format!("{beyond}.json"), r#"{"camera":"front","first":true}"#);
+        card.after(0);
+        assert!(card.after(10).contains(&beyond));
     }
 }

@@ -11,11 +11,16 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
+use crate::folder::MAX_FILES;
 use crate::source::Stamp;
 use crate::{ClientError, Doing, file};
 
-/// Two days of a camera that writes a clip in ten seconds; more wait in their folder until some of these are gone.
+/// Clips that wait: two days of a camera that writes one in ten seconds. Of more the worthiest are taken, the others wait in
+/// their folder until some of these are gone.
 pub(crate) const MAX_CLIPS: usize = 16_384;
+/// All entries: what was delivered or refused and lies in the folder still is known for as long as the folder is looked
+/// through, so that nothing is read again and again.
+const MAX_ENTRIES: usize = MAX_FILES + MAX_CLIPS;
 /// An entry has a path of at most 4 KiB, a receipt and some words.
 const MAX_ENTRY_BYTES: u64 = 16 << 10;
 /// What was delivered is remembered for so long after its file has gone, in case a card is put in again.
@@ -114,7 +119,7 @@ impl Journal {
                 continue;
             }
             match read(&path) {
-                Some(entry) if entries.len() < MAX_CLIPS && path == place(folder, &entry.path) => {
+                Some(entry) if entries.len() < MAX_ENTRIES && path == place(folder, &entry.path) => {
                     entries.insert(entry.path.clone(), entry);
                 }
                 _ => remove(&path)?,
@@ -135,8 +140,10 @@ impl Journal {
         self.entries.values()
     }
 
-    pub fn is_full(&self) -> bool {
-        self.entries.len() >= MAX_CLIPS
+    /// How many clips more may wait.
+    pub fn room(&self) -> usize {
+        let waiting = self.entries().filter(|entry| entry.state == State::Waiting).count();
+        MAX_CLIPS.saturating_sub(waiting)
     }
 
     /// Takes an entry in without writing it: nothing is known of it that its folder does not tell again.
@@ -160,15 +167,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Drops what needs not be known any more of files that are not there: all but fresh receipts, unless
-    /// there is no room. The paths that were still
-    /// to be sent.
+    /// Drops what needs not be known any more of files that are not there: all but fresh receipts. Of more than there is room
+    /// for, what was settled first goes too. The paths that were still to be sent.
     pub fn forget_gone(&mut self, is_there: impl Fn(&Path) -> bool, now_ms: i64) -> Result<Vec<PathBuf>, ClientError> {
         let gone = self.entries.values().filter(|entry| !is_there(&entry.path));
-        let is_full = self.is_full();
         let gone: Vec<_> = gone
             .filter(|entry| match entry.state {
-                State::Delivered { at_ms, .. } if !is_full => now_ms.saturating_sub(at_ms) > DELIVERED_MS,
+                State::Delivered { at_ms, .. } => now_ms.saturating_sub(at_ms) > DELIVERED_MS,
                 _ => true,
             })
             .map(|entry| (entry.path.clone(), entry.state == State::Waiting))
@@ -180,7 +185,33 @@ impl Journal {
                 lost.push(path);
             }
         }
+        for path in self.surplus(is_there) {
+            self.forget(&path)?;
+        }
         Ok(lost)
+    }
+
+    /// What has to go for want of room: what is settled, first of files that are gone.
+    fn surplus(&self, is_there: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let surplus = self.entries.len().saturating_sub(MAX_ENTRIES);
+        if surplus == 0 {
+            return Vec::new();
+        }
+        let mut settled: Vec<_> = self
+            .entries()
+            .filter_map(|entry| match entry.state {
+                State::Delivered { at_ms, .. } | State::Refused { at_ms, .. } => {
+                    Some((is_there(&entry.path), at_ms, &entry.path))
+                }
+                State::Waiting | State::Sent { .. } => None,
+            })
+            .collect();
+        settled.sort_unstable();
+        settled
+            .into_iter()
+            .take(surplus)
+            .map(|(_, _, path)| path.clone())
+            .collect()
     }
 }
 
@@ -336,5 +367,41 @@ mod tests {
         assert_eq!(journal.entries().count(), 1);
         assert!(journal.forget_gone(|_| false, DELIVERED_MS + 1).unwrap().is_empty());
         assert_eq!(journal.entries().count(), 0);
+    }
+    fn delivered(name: &str, at_ms: i64) -> Entry {
+        let mut entry = entry(name);
+        entry.state = State::Delivered {
+            clip_id: "c".to_owned(),
+            receipt: "r".to_owned(),
+            at_ms,
+        };
+        entry
+    }
+
+    #[test]
+    fn what_is_settled_takes_no_place_of_a_clip_that_waits_and_is_bounded_on_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        for at in 0..MAX_ENTRIES {
+            let here = at % 2 == 0;
+            let folder = if here { "here" } else { "gone" };
+            journal.note(delivered(&format!("/{folder}/{at}.mp4"), i64::try_from(at).unwrap()));
+        }
+        assert_eq!(journal.room(), MAX_CLIPS);
+        let is_there = |path: &Path| path.starts_with("/here");
+        assert!(journal.forget_gone(is_there, 0).unwrap().is_empty());
+        assert_eq!(journal.entries().count(), MAX_ENTRIES, "there is room for all of them");
+        for name in ["/here/a.mp4", "/here/b.mp4"] {
+            journal.note(entry(name));
+        }
+        assert_eq!(journal.room(), MAX_CLIPS - 2);
+        assert!(journal.forget_gone(is_there, 0).unwrap().is_empty());
+        assert_eq!(journal.entries().count(), MAX_ENTRIES);
+        for name in ["/gone/1.mp4", "/gone/3.mp4"] {
+            assert!(journal.get(Path::new(name)).is_none(), "the oldest whose file has gone");
+        }
+        for name in ["/here/0.mp4", "/gone/5.mp4", "/here/a.mp4", "/here/b.mp4"] {
+            assert!(journal.get(Path::new(name)).is_some(), "{name}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{ClientError, file};
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// What tells that a file is the same as before, without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Stamp {
     pub bytes: u64,
     /// Nanoseconds since 1970.

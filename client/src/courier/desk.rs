@@ -1,5 +1,6 @@
 //! What is known and decided between two pieces of sending: which clips there are, which goes next, what waits for what.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -285,6 +286,7 @@ impl Desk {
         };
         self.is_folder_away = false;
         let now_ms = client.vault_ms().unwrap_or_else(now_ms);
+        let mut fresh = Vec::new();
         for found in found {
             match self.journal.get(&found.path) {
                 Some(entry) if entry.stamp == found.stamp => {
@@ -296,7 +298,7 @@ impl Desk {
                         }
                         State::Refused { at_ms, .. } if now_ms.saturating_sub(at_ms) > REFUSED_MS => {
                             entry.state = State::Waiting;
-                            self.journal.note(entry);
+                            fresh.push(entry);
                         }
                         // What a crash kept from being removed.
                         State::Delivered { .. } if self.options.delete && !self.is_resting(&entry.path) => {
@@ -305,16 +307,14 @@ impl Desk {
                         _ => {}
                     }
                 }
-                None if self.journal.is_full() => {}
-                _ => {
-                    tell(News::Queued {
-                        file: found.path.clone(),
-                        bytes: found.stamp.bytes,
-                    });
-                    self.journal.note(Entry::new(found.path, found.stamp, found.about));
+                // It was written over while it waited, and has its place already.
+                Some(entry) if entry.state == State::Waiting => {
+                    self.queue(Entry::new(found.path, found.stamp, found.about), tell);
                 }
+                _ => fresh.push(Entry::new(found.path, found.stamp, found.about)),
             }
         }
+        self.take_in(fresh, tell)?;
         let lost = self
             .journal
             .forget_gone(|path| path.symlink_metadata().is_ok(), now_ms)?;
@@ -327,6 +327,50 @@ impl Desk {
             .retain(|path, rest| journal.get(path).is_some() || rest.until.is_some_and(|until| until > Instant::now()));
         self.polls.retain(|path, _| journal.get(path).is_some());
         Ok(())
+    }
+
+    /// Takes clips into the queue. When it is full, the best of them take the places of the worst that wait, which are
+    /// found again once there is room.
+    fn take_in(&mut self, mut fresh: Vec<Entry>, tell: &Tell<'_>) -> Result<(), ClientError> {
+        let room = self.journal.room();
+        if fresh.len() > room {
+            fresh.sort_by_cached_key(|entry| (self.rank(entry), entry.stamp.modified_ns, entry.path.clone()));
+            let (worst, best) = (self.worst_that_wait(fresh.get(room)), fresh.split_off(room));
+            for (entry, worse) in best.into_iter().zip(worst) {
+                if self
+                    .journal
+                    .get(&worse)
+                    .is_none_or(|worse| self.rank(worse) <= self.rank(&entry))
+                {
+                    break;
+                }
+                // Where its upload lives stays known.
+                self.journal.forget(&worse)?;
+                fresh.push(entry);
+            }
+        }
+        for entry in fresh {
+            self.queue(entry, tell);
+        }
+        Ok(())
+    }
+
+    /// Clips that wait and come after this one, the last first.
+    fn worst_that_wait(&self, best: Option<&Entry>) -> Vec<PathBuf> {
+        let best = best.map(|best| self.rank(best));
+        let waiting = self.journal.entries().filter(|entry| entry.state == State::Waiting);
+        let worse = waiting.filter(|entry| best.is_some_and(|best| best < self.rank(entry)));
+        let mut worse: Vec<_> = worse.collect();
+        worse.sort_by_key(|entry| Reverse((self.rank(entry), entry.stamp.modified_ns, &entry.path)));
+        worse.into_iter().map(|entry| entry.path.clone()).collect()
+    }
+
+    fn queue(&mut self, entry: Entry, tell: &Tell<'_>) {
+        tell(News::Queued {
+            file: entry.path.clone(),
+            bytes: entry.stamp.bytes,
+        });
+        self.journal.note(entry);
     }
 
     /// Asks for the receipts of what was sent.

@@ -43,10 +43,14 @@ impl Car {
     }
 
     fn courier(&self, delete: bool) -> Courier {
+        self.courier_on(Link::Wifi, delete)
+    }
+
+    fn courier_on(&self, link: Link, delete: bool) -> Courier {
         let options = CourierOptions {
             folder: self.folder().join("card"),
             state: self.folder().join("queue"),
-            link: LinkSource::Always(Link::Wifi),
+            link: LinkSource::Always(link),
             delete,
             once: true,
             settle: Duration::ZERO,
@@ -274,4 +278,28 @@ async fn a_vehicle_whose_clock_stands_in_another_year_uploads_all_the_same() {
     let (ended, told) = car.run(true).await;
     ended.unwrap();
     assert!(!clip.exists(), "{told:?}");
+}
+
+/// As many clips as wait at most, none of which may go over the link there is.
+#[tokio::test]
+async fn an_event_finds_a_place_in_a_queue_that_is_full() {
+    const MAX_CLIPS: usize = 16_384;
+    let car = Car::paired().await;
+    for at in 0..MAX_CLIPS {
+        car.record(&format!("routine/{at}.mp4"), 1);
+    }
+    let mut courier = car.courier_on(Link::Cellular, false);
+    let told = Mutex::new(Vec::new());
+    let tell = |news| told.lock().unwrap().push(news);
+    courier.run(&tell).await.unwrap();
+    let is_queued = |news: &&News| matches!(news, News::Queued { .. });
+    assert_eq!(told.lock().unwrap().iter().filter(is_queued).count(), MAX_CLIPS);
+    let event = car.record("event/a.mp4", 4_000);
+    courier.run(&tell).await.unwrap();
+    let told = told.into_inner().unwrap();
+    let after = &told[MAX_CLIPS..];
+    let is_delivered = |news: &News| matches!(news, News::Delivered(done) if done.file == event);
+    assert!(after.iter().any(is_delivered), "{after:?}");
+    let is_of_routine = |news: &News| matches!(news, News::Delivered(done) if done.file != event);
+    assert!(!after.iter().any(is_of_routine), "{after:?}");
 }
