@@ -1,8 +1,11 @@
 //! The HTTP working group's resumable uploads beside tus: one test a rule of draft-ietf-httpbis-resumable-upload, in both
 //! interop versions that are spoken.
 
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::world::{World, answer, header, world};
 
@@ -393,4 +396,35 @@ async fn tus_defers_a_length_until_a_patch_tells_it() {
         .header("Upload-Defer-Length", "1")
         .header("Upload-Length", 5);
     assert_eq!(answer(both).await.status(), 400);
+}
+
+/// A client that cannot resume sends half of a body, and its connection is reset.
+#[tokio::test]
+async fn an_upload_in_one_request_that_is_reset_midway_leaves_nothing() {
+    let world = world().await;
+    let owner = world.passer_by();
+    let host = world.vault.url("").replace("http://", "");
+    let mut stream = tokio::net::TcpStream::connect(&host).await.expect("a connection");
+    stream.set_zero_linger().expect("a reset in place of an end");
+    let head = format!(
+        "POST /v1/uploads HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nUpload-Draft-Interop-Version: 99\r\n\
+         Content-Type: video/mp4\r\nContent-Length: 1000000\r\n\r\n",
+        owner.token
+    );
+    stream.write_all(head.as_bytes()).await.expect("a head");
+    stream.write_all(&[7; 500_000]).await.expect("half a body");
+    let is_open = async |open: u64| {
+        for _ in 0..100 {
+            let usage = answer(world.ask(Method::GET, "/v1/usage", Some(&owner.token))).await;
+            let usage: Value = usage.json().await.expect("what is kept");
+            if usage["open_uploads"] == open && usage["clips"] == open && usage["bytes"] == open * 1_000_000 {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        false
+    };
+    assert!(is_open(1).await, "it is under way");
+    drop(stream);
+    assert!(is_open(0).await, "nobody comes back to it, and it counts all the same");
 }

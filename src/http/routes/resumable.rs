@@ -9,7 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use data_encoding::BASE64;
 use sfv::{BareItem, Item, Parser};
 
-use super::uploads::{Sent, TUS_RESUMABLE, body_bytes, location, metadata as told_metadata, take, tell};
+use super::uploads::{
+    Sent, TUS_RESUMABLE, answer_of, body_bytes, body_of, location, metadata as told_metadata, take, tell,
+};
 use super::{digests, id};
 use crate::access::Principal;
 use crate::http::face::Face;
@@ -195,7 +197,8 @@ pub(super) fn limits(face: &Face, expires_in_secs: Option<i64>) -> String {
     }
 }
 
-/// An upload in one request, by a client that cannot resume: what did not come whole is not kept.
+/// An upload in one request, by a client that cannot resume: what did not come whole is not kept. All of it is one task,
+/// since a connection that is reset takes its handler with it and nobody comes back to such an upload.
 async fn create_whole(
     face: &web::Data<Face>,
     who: Principal,
@@ -203,25 +206,26 @@ async fn create_whole(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
-    let (announced, checksum) = (body_bytes(request), digests::of_body(headers)?);
-    let (rooms, owner, about) = (face.rooms.clone(), who.clone(), metadata(headers)?);
-    let begun = face
-        .ask(async move { rooms.ingest.create_plain(&owner, announced, about.as_deref()).await })
-        .await?;
+    let (announced, about) = (body_bytes(request), metadata(headers)?);
     let sent = Sent {
         offset: 0,
-        checksum,
+        checksum: digests::of_body(headers)?,
         end: end(announced, true),
     };
-    let taken = take(face, who.clone(), begun.id, sent, request, payload).await;
-    if let Err(problem) = taken {
-        let rooms = face.rooms.clone();
-        face.ask(async move { rooms.ingest.discard(&who, begun.id).await })
-            .await?;
-        return Err(problem);
-    }
+    let body = body_of(face, sent, request, payload);
+    let rooms = face.rooms.clone();
+    let taken = async move {
+        let begun = rooms.ingest.create_plain(&who, announced, about.as_deref()).await?;
+        let appended = rooms.ingest.append(&who, begun.id, body).await;
+        if appended.is_err() {
+            rooms.ingest.discard(&who, begun.id).await?;
+        }
+        Ok::<_, Problem>((begun.id, appended))
+    };
+    let (upload, appended) = face.ask(taken).await?;
+    answer_of(face, appended)?;
     Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, location(face, begun.id)?))
+        .insert_header((header::LOCATION, location(face, upload)?))
         .finish())
 }
 

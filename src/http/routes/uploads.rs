@@ -3,8 +3,10 @@
 
 use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use data_encoding::BASE64URL_NOPAD;
+use futures_util::Stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,7 +14,7 @@ use super::concat::Wish;
 use super::resumable::{self, Spoken};
 use super::{concat, digests, health::ProblemBody, id};
 use crate::access::Principal;
-use crate::http::body;
+use crate::http::body::{self, BodyError};
 use crate::http::caller::Uploader;
 use crate::http::face::Face;
 use crate::http::from_rooms::{UPLOAD_OFFSET, http_date};
@@ -376,20 +378,31 @@ pub(super) async fn take(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<UploadStatus, Problem> {
-    let body = Body {
+    let body = body_of(face, sent, request, payload);
+    let rooms = face.rooms.clone();
+    let appended = async move { Ok::<_, Problem>(rooms.ingest.append(&who, upload, body).await) };
+    answer_of(face, face.ask(appended).await?)
+}
+
+/// The body of a request.
+pub(super) fn body_of(
+    face: &web::Data<Face>,
+    sent: Sent,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Body<impl Stream<Item = Result<Bytes, BodyError>> + Send + use<>> {
+    Body {
         offset: sent.offset,
         announced_bytes: body_bytes(request),
         checksum: sent.checksum,
         end: sent.end,
         stream: body::upload(face.clone(), payload),
-    };
-    let rooms = face.rooms.clone();
-    let appended = async move {
-        let appended = rooms.ingest.append(&who, upload, body).await;
-        // Told as what it is: the service ends, and the client is to come back.
-        Ok::<_, Problem>(appended)
-    };
-    match face.ask(appended).await? {
+    }
+}
+
+/// What became of a body. A service that ends is told as what it is: the client is to come back.
+pub(super) fn answer_of(face: &Face, appended: Result<UploadStatus, IngestError>) -> Result<UploadStatus, Problem> {
+    match appended {
         Err(IngestError::Interrupted { offset }) if face.ending.is_cancelled() => {
             Err(Problem::shutting_down().header(UPLOAD_OFFSET, HeaderValue::from(offset)))
         }
