@@ -18,8 +18,18 @@ use crate::vault::{BegunIndexes, UploadMetadata};
 /// longer costs the vehicle a clip sent twice, and no more.
 const KEY_WAIT: Duration = Duration::from_millis(500);
 
-impl Ingest {
+/// What is known of a creation that may be a repeated one.
+pub(super) enum BegunBefore {
     /// Where the upload stands that was begun before, or the finished clip.
+    Known(UploadStatus),
+    /// Nothing that the vehicle could go on with.
+    Unknown,
+    /// There is a finished clip, and the key that would tell of it is not to be had now. It keeps its index.
+    Unreadable,
+}
+
+impl Ingest {
+    /// What a creation finds.
     pub(super) async fn begun_before(
         &self,
         owner: OwnerId,
@@ -27,29 +37,30 @@ impl Ingest {
         indexes: &BegunIndexes,
         metadata: &UploadMetadata,
         length: Option<u64>,
-    ) -> Result<Option<UploadStatus>, IngestError> {
+    ) -> Result<BegunBefore, IngestError> {
         let under_way = self.inner.catalog.upload_begun(owner, &indexes.all).await?;
         let received = self.received_before(owner, device, metadata).await?;
         let Some(row) = under_way.or(received) else {
-            return Ok(None);
+            return Ok(BegunBefore::Unknown);
         };
-        let status = match self.status_of(&row).await {
-            Ok(status) => status,
-            // Ended or erased since, or its key is not to be had now: the vehicle sends it anew.
-            Err(IngestError::Gone | IngestError::Unavailable(_)) => return Ok(None),
-            Err(error) => return Err(error),
+        let status = match timeout(KEY_WAIT, self.status_of(&row)).await {
+            Ok(Ok(status)) => status,
+            // Ended or erased since.
+            Ok(Err(IngestError::Gone)) => return Ok(BegunBefore::Unknown),
+            Ok(Err(IngestError::Unavailable(_))) | Err(_) => return Ok(BegunBefore::Unreadable),
+            Ok(Err(error)) => return Err(error),
         };
         if length.is_some() && status.length != length {
-            return Ok(None);
+            return Ok(BegunBefore::Unknown);
         }
         if row.state != UploadState::Open {
-            return Ok(Some(status));
+            return Ok(BegunBefore::Known(status));
         }
         let expires_at = self.inner.expiry(row.is_event);
         let mut tx = self.inner.catalog.begin().await?;
         tx.put_off(row.id, expires_at).await?;
         tx.commit().await?;
-        Ok(Some(UploadStatus {
+        Ok(BegunBefore::Known(UploadStatus {
             expires_at: Some(expires_at),
             ..status
         }))

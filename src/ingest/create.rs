@@ -1,5 +1,6 @@
 //! Begins uploads.
 
+use super::begun::BegunBefore;
 use super::{Ingest, IngestError, UploadStatus, metadata};
 use crate::access::Principal;
 use crate::audit::{EventKind, NewEvent};
@@ -43,14 +44,17 @@ impl Ingest {
         self.inner.may_begin()?;
         let _place = self.inner.beginnings.take(self.inner.clock.now_ms())?;
         for _ in 0..TRIES {
-            let begun = match creation {
+            let mut begun = match creation {
                 Creation::Resumable => self.inner.vault.begun_indexes(owner, device, &metadata, length),
                 Creation::Plain | Creation::Partial => None,
             };
-            if let Some(indexes) = &begun
-                && let Some(status) = self.begun_before(owner, device, indexes, &metadata, length).await?
-            {
-                return Ok(status);
+            if let Some(indexes) = &begun {
+                match self.begun_before(owner, device, indexes, &metadata, length).await? {
+                    BegunBefore::Known(status) => return Ok(status),
+                    BegunBefore::Unknown => {}
+                    // Sent anew, and not found again: the finished clip has the index.
+                    BegunBefore::Unreadable => begun = None,
+                }
             }
             self.inner.room_for_one_more(owner, device).await?;
             self.room_for_kind(metadata.kind.as_deref()).await?;

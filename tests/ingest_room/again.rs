@@ -8,7 +8,7 @@ use dashvault::vault::{ClipDetails, Manifest};
 use dashvault_keys::digest;
 use data_encoding::{BASE64, HEXLOWER};
 
-use crate::room::{Room, START_MS, WEEK_MS, noise};
+use crate::room::{Room, START_MS, WEEK_MS, noise, whole};
 
 /// `Upload-Metadata` of these pairs.
 fn said(pairs: &[(&str, &str)]) -> String {
@@ -160,6 +160,29 @@ async fn without_a_sum_the_vehicles_name_for_clip_and_rendition_leads_to_the_upl
     let unsaid = room.ingest.create(&room.vehicle, Some(1000), None).await.unwrap();
     let again = room.ingest.create(&room.vehicle, Some(1000), None).await.unwrap();
     assert_ne!(unsaid.id, again.id, "nothing was said that could be known again");
+}
+
+#[tokio::test]
+async fn a_named_clip_that_is_finished_is_sent_anew_while_its_key_is_not_to_be_had() {
+    for room in [Room::new().await, Room::on_postgres().await] {
+        let small = [("clip", "drive-1"), ("rendition", "small")];
+        let begun = create(&room, &room.vehicle, 1000, &small).await;
+        room.append(begun.id, 0, &noise(1000)).await.unwrap();
+        finish(&room, begun.id, &noise(1000), None).await;
+        // It has nobody's key yet.
+        let other = room.another_node().await;
+        room.take_keyring_away();
+        let header = said(&small);
+        let anew = other.create(&room.vehicle, Some(1000), Some(&header)).await;
+        let anew = anew.expect("receiving waits for no key");
+        assert!(anew.id != begun.id && anew.offset == 0, "{anew:?}");
+        let body = dashvault::ingest::Body::at(0, whole(&noise(1000)));
+        let sent = other.append(&room.vehicle, anew.id, body).await.unwrap();
+        assert!(sent.is_complete());
+        room.bring_keyring_back();
+        let last = create(&room, &room.vehicle, 1000, &small).await;
+        assert_eq!(last.id, begun.id, "found by its name as before");
+    }
 }
 
 #[tokio::test]

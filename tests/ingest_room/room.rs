@@ -102,6 +102,15 @@ impl Room {
         )
     }
 
+    /// What is not in memory is not to be had from then on.
+    pub fn take_keyring_away(&self) {
+        std::fs::rename(&self.keyring, self.scratch.path().join("away")).expect("a keyring");
+    }
+
+    pub fn bring_keyring_back(&self) {
+        std::fs::rename(self.scratch.path().join("away"), &self.keyring).expect("a keyring");
+    }
+
     pub async fn another_owner(&self) -> Principal {
         an_owner(&self.access, "other@example.org").await
     }
