@@ -8,7 +8,7 @@ use std::time::Duration;
 use dashvault_keys::token::verify_next_key;
 use tokio::time::timeout;
 
-use super::devices::{found, until_not_overtaken};
+use super::devices::found;
 use super::error::at_most;
 use super::{Access, AccessError, DeviceSession, NextKeyProof};
 use crate::audit::{EventKind, NewEvent};
@@ -37,7 +37,8 @@ impl Access {
             field: "public_key",
             reason: "must be an Ed25519 public key of 32 bytes",
         })?;
-        until_not_overtaken(|| self.try_announce(session, next, proof)).await
+        self.in_line(session.owner(), || self.try_announce(session, next, proof))
+            .await
     }
 
     async fn try_announce(

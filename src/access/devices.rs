@@ -4,16 +4,12 @@ use super::{Access, AccessError, OwnerSession, words};
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::DeviceRow;
 use crate::model::{DeviceId, DeviceState, UnixMs};
-use crate::vault::{DeviceAbout, OwnerKeys, VaultError, Vehicle};
+use crate::vault::{DeviceAbout, OwnerKeys, Vehicle};
 
 /// What fits a line of the list.
 pub(super) const MAX_LABEL_CHARS: usize = 80;
 /// Vehicles of an owner, revoked ones included, that a list shows.
 const MAX_LISTED: u32 = 1_000;
-
-/// An owner's vehicles are all written down in the owner's wrapped key: whoever changes one while another is changed begins
-/// again, and a person's few devices never meet as often as this.
-const TURNS: usize = 5;
 
 /// What an owner calls a vehicle.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,7 +67,8 @@ impl Access {
         label: &str,
     ) -> Result<Device, AccessError> {
         let label = words::line("label", label, MAX_LABEL_CHARS)?;
-        until_not_overtaken(|| self.try_rename(session, device, &label)).await
+        self.in_line(session.owner(), || self.try_rename(session, device, &label))
+            .await
     }
 
     async fn try_rename(&self, session: &OwnerSession, device: DeviceId, label: &str) -> Result<Device, AccessError> {
@@ -115,7 +112,7 @@ impl Access {
     /// Revokes a vehicle: its next request is refused, and one that it is sending moves no offset any more. What came before
     /// stays its owner's. A second time changes nothing.
     pub async fn revoke_device(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
-        until_not_overtaken(|| self.try_revoke(session, device)).await
+        self.in_line(session.owner(), || self.try_revoke(session, device)).await
     }
 
     async fn try_revoke(&self, session: &OwnerSession, device: DeviceId) -> Result<(), AccessError> {
@@ -147,20 +144,6 @@ impl Access {
         }
         Ok(tx.commit().await?)
     }
-}
-
-/// Makes a change again as long as somebody else's to the same owner's vehicles came first.
-pub(super) async fn until_not_overtaken<T, F>(change: impl Fn() -> F) -> Result<T, AccessError>
-where
-    F: Future<Output = Result<T, AccessError>>,
-{
-    for _ in 1..TURNS {
-        match change().await {
-            Err(AccessError::Vault(VaultError::Superseded)) => {}
-            done => return done,
-        }
-    }
-    change().await
 }
 
 pub(super) fn found(vehicles: &mut [Vehicle], device: DeviceId) -> Option<&mut Vehicle> {

@@ -10,6 +10,7 @@ mod device_keys;
 mod devices;
 mod error;
 mod grant;
+mod line;
 mod links;
 mod owners;
 mod pairing;
@@ -62,6 +63,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     decoy_uses: decoys::Uses,
     copy_alarms: copies::Alarms,
+    line: line::Line,
 }
 
 impl Access {
@@ -76,6 +78,7 @@ impl Access {
                 clock,
                 decoy_uses: decoys::Uses::default(),
                 copy_alarms: copies::Alarms::default(),
+                line: line::Line::default(),
             }),
         }
     }

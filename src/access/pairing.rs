@@ -6,7 +6,7 @@
 use dashvault_keys::token::{make_pairing_code, pairing_code_finder, verify_pairing_proof};
 
 use super::device_keys::KEY_USED;
-use super::devices::{MAX_LABEL_CHARS, until_not_overtaken};
+use super::devices::MAX_LABEL_CHARS;
 use super::error::at_most;
 use super::{Access, AccessError, OwnerSession, VehicleName, words};
 use crate::audit::{EventKind, NewEvent};
@@ -125,7 +125,7 @@ impl Access {
         }
         let finder = pairing_code_finder(code).ok_or(AccessError::NotFound)?;
         let row = self.try_code(&finder, code, public_key, proof).await?;
-        until_not_overtaken(|| self.pair_by(&row, public_key)).await
+        self.in_line(row.owner, || self.pair_by(&row, public_key)).await
     }
 
     /// Takes one of the code's tries and compares. The try is gone before the answer is known, whoever asks how often at

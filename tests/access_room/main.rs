@@ -1,6 +1,7 @@
 //! Access and audit over a vault in memory and a catalogue on SQLite (races on PostgreSQL too), with a clock that the test
 //! sets.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dashvault::access::{
@@ -37,6 +38,8 @@ const CLIP_MS: u64 = 10_000;
 /// The rooms that access stands on.
 struct House {
     access: Access,
+    store: Store,
+    keyring: PathBuf,
     audit: Audit,
     vault: Vault,
     catalog: Catalog,
@@ -64,27 +67,22 @@ impl House {
         let catalog = Catalog::connect(&config).await.expect("a catalogue");
         let store = Store::open(&store::Config::Memory).await.expect("a store");
         let clock = Arc::new(FixedClock::at(START));
-        let config = vault::Config {
-            root: ProviderConfig::keyring(keyring),
-        };
-        let vault = Vault::open(&config, catalog.clone(), store, clock.clone()).await;
-        let vault = vault.expect("a vault");
-        let audit = Audit::new(vault.clone(), catalog.clone());
-        let access = Access::new(
-            Config::default(),
-            vault.clone(),
-            catalog.clone(),
-            audit.clone(),
-            clock.clone(),
-        );
+        let (vault, audit, access) = open(&keyring, &catalog, &store, &clock).await;
         Self {
             access,
+            store,
+            keyring,
             audit,
             vault,
             catalog,
             clock,
             _scratch: scratch,
         }
+    }
+
+    /// Access of another process on the same catalogue and store: nothing in memory is shared.
+    async fn another_node(&self) -> Access {
+        open(&self.keyring, &self.catalog, &self.store, &self.clock).await.2
     }
 
     /// Adds an owner and shows the API token.
@@ -192,6 +190,23 @@ impl House {
             .filter(|event| event.kind == kind)
             .count()
     }
+}
+
+async fn open(keyring: &Path, catalog: &Catalog, store: &Store, clock: &Arc<FixedClock>) -> (Vault, Audit, Access) {
+    let config = vault::Config {
+        root: ProviderConfig::keyring(keyring),
+    };
+    let vault = Vault::open(&config, catalog.clone(), store.clone(), clock.clone()).await;
+    let vault = vault.expect("a vault");
+    let audit = Audit::new(vault.clone(), catalog.clone());
+    let access = Access::new(
+        Config::default(),
+        vault.clone(),
+        catalog.clone(),
+        audit.clone(),
+        clock.clone(),
+    );
+    (vault, audit, access)
 }
 
 /// Three openings within an hour, of four seconds without sound.

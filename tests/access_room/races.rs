@@ -105,6 +105,37 @@ async fn of_four_vehicles_with_one_code_one_is_paired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixteen_vehicles_that_pair_at_once_are_all_paired() {
+    for house in House::both().await {
+        // One owner has ten codes at a time at most.
+        let (many, few) = (
+            house.owner("fleet@example.org").await,
+            house.owner("driver@example.org").await,
+        );
+        let other = house.another_node().await;
+        let mut codes = Vec::new();
+        for owner in std::iter::repeat_n(&many, 10).chain(std::iter::repeat_n(&few, 6)) {
+            codes.push(house.access.make_pairing_code(owner, a_car()).await.unwrap().code);
+        }
+        let pairing = codes.into_iter().enumerate().map(|(n, code)| {
+            let access = [&house.access, &other][n % 2].clone();
+            tokio::spawn(async move {
+                let key = DeviceKey::make();
+                let proof = sign_pairing_proof(&key, &code);
+                access.pair(&code, &key.public_key(), &proof).await
+            })
+        });
+        let outcomes = join_all(pairing).await.into_iter().map(|done| done.expect("no panic"));
+        let (paired, refused) = tally(outcomes.collect());
+        assert_eq!(paired.len(), 16, "{refused:?}");
+        for (owner, vehicles) in [(&many, 10), (&few, 6)] {
+            assert_eq!(house.access.devices(owner).await.unwrap().len(), vehicles);
+            assert_eq!(house.count(owner.owner(), EventKind::DevicePaired).await, vehicles);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_guesses_at_once_are_no_more_than_five() {
     for house in House::both().await {
         let owner = house.owner("driver@example.org").await;
