@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::committer::complete;
 use super::create::sender_of;
-use super::{Ingest, IngestError, UploadStatus, metadata};
+use super::{Ingest, IngestError, Kept, UploadStatus, metadata};
 use crate::access::Principal;
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::{NewClip, NewUpload, UploadRow, UploadStep, UploadTraits};
@@ -53,6 +53,9 @@ impl Ingest {
         if !tx.hold_owner(owner).await? {
             return Err(IngestError::NotFound);
         }
+        // The parts' bytes counted when they began; that they are a clip counts now.
+        let more = Kept { bytes: 0, clips: 1 };
+        self.must_fit(&mut tx, (owner, device), more).await?;
         let (mut length, limit) = (0, self.inner.config.max_upload_bytes);
         // In the order of their ids, so that two requests never wait for each other crosswise.
         for part in parts.iter().collect::<BTreeSet<_>>() {

@@ -1,7 +1,7 @@
 //! Begins uploads.
 
 use super::begun::BegunBefore;
-use super::{Ingest, IngestError, UploadStatus, metadata};
+use super::{Ingest, IngestError, Kept, UploadStatus, metadata};
 use crate::access::Principal;
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::{Begun, NewClip, NewUpload, UploadTraits};
@@ -94,8 +94,13 @@ impl Ingest {
         if !tx.hold_owner(owner).await? {
             return Err(IngestError::NotFound);
         }
-        self.must_fit(&mut tx, (owner, device), length, concat != Concat::Partial)
-            .await?;
+        let more = Kept {
+            // While the length is not told: whether a byte is left.
+            bytes: length.unwrap_or(1),
+            // A part becomes one when it is joined.
+            clips: u64::from(concat != Concat::Partial),
+        };
+        self.must_fit(&mut tx, (owner, device), more).await?;
         if let Some(begun) = &traits.begun {
             tx.free_begun(owner, &begun.index).await?;
         }

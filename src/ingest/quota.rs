@@ -71,24 +71,18 @@ impl Ingest {
         })
     }
 
-    /// Whether an upload of `length` bytes, or of some that are not told yet, fits; `is_clip` unless it is a part of one. The
-    /// transaction holds the owner.
+    /// Whether so much more fits. The transaction holds the owner.
     pub(super) async fn must_fit(
         &self,
         tx: &mut Tx,
         (owner, device): (OwnerId, Option<DeviceId>),
-        length: Option<u64>,
-        is_clip: bool,
+        more: Kept,
     ) -> Result<(), IngestError> {
         let quotas = tx.quotas(owner).await?.or(self.inner.config.quotas);
         if !quotas.is_any() {
             return Ok(());
         }
         let kept = tx.kept(owner).await?;
-        let more = Kept {
-            bytes: length.unwrap_or(1),
-            clips: u64::from(is_clip),
-        };
         match over(&quotas, &kept, device, more) {
             Some((quota, limit)) => Err(IngestError::OverQuota { quota, limit }),
             None => Ok(()),
@@ -138,7 +132,8 @@ fn over(quotas: &Quotas, kept: &[KeptBy], device: Option<DeviceId>, more: Kept) 
     ];
     checks.into_iter().find_map(|(quota, most, kept, more)| {
         let most = most?;
-        (kept?.saturating_add(more) > most).then_some((quota, most))
+        // Whoever adds nothing to what is full already is not refused for it.
+        (more > 0 && kept?.saturating_add(more) > most).then_some((quota, most))
     })
 }
 

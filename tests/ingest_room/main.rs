@@ -9,5 +9,6 @@ mod lengths;
 mod quotas;
 mod refusals;
 mod room;
+mod shedding;
 mod store;
 mod taking_over;

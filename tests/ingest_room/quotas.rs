@@ -2,6 +2,7 @@
 
 use dashvault::access::Principal;
 use dashvault::ingest::{Body, Config, IngestError, Quota, Quotas, UploadEnd};
+use dashvault::model::ClipId;
 use futures_util::future::join_all;
 
 use crate::room::{Room, noise, whole};
@@ -144,6 +145,47 @@ async fn creations_at_once_on_two_nodes_get_no_more_in() {
         };
         assert_eq!(room.ingest.usage(session).await.unwrap().kept.bytes, 9_000);
     }
+}
+
+#[tokio::test]
+async fn parts_count_as_a_clip_when_they_are_joined_and_their_bytes_when_they_begin() {
+    let room = Room::with(with(Quotas {
+        bytes: Some(1_000),
+        clips: Some(2),
+        ..Quotas::default()
+    }))
+    .await;
+    let part = async |length: usize| {
+        let begun = room.ingest.create_partial(&room.vehicle, Some(length as u64), None);
+        let id = begun.await?.id;
+        room.append(id, 0, &noise(length)).await.map(|_| id)
+    };
+    let join = async |parts: &[ClipId]| room.ingest.join(&room.vehicle, parts, None).await;
+    // Parts are no clips: any number of them may lie there.
+    let (one, two) = (part(300).await.unwrap(), part(300).await.unwrap());
+    let (three, four) = (part(300).await.unwrap(), part(100).await.unwrap());
+    let refused = part(1).await;
+    let over = |error: &IngestError, which, most| matches!(error, IngestError::OverQuota { quota, limit } if (*quota, *limit) == (which, most));
+    assert!(over(&refused.unwrap_err(), Quota::OwnerBytes, 1_000));
+    // Joining takes no byte more, so that full bytes do not keep it from being a clip.
+    let made = join(&[one, two]).await.expect("the first clip").id;
+    join(&[three]).await.expect("the second clip");
+    let refused = join(&[four]).await;
+    assert!(over(&refused.unwrap_err(), Quota::OwnerClips, 2));
+    assert_eq!(room.offset(four).await, 100, "a refusal changes nothing");
+    let again = join(&[one, two]).await.expect("the answer was lost");
+    assert_eq!(again.id, made, "and it is no further clip");
+    let Principal::Owner(session) = &room.owner else {
+        panic!("an owner")
+    };
+    let more = Quotas {
+        clips: Some(3),
+        ..Quotas::default()
+    };
+    room.access.set_quotas(session.owner(), more).await.unwrap();
+    join(&[four]).await.expect("more is allowed");
+    let usage = room.ingest.usage(session).await.unwrap();
+    assert_eq!((usage.kept.clips, usage.kept.bytes), (3, 1_000));
 }
 
 #[tokio::test]

@@ -278,39 +278,6 @@ async fn the_last_body_repeated_is_answered_as_before() {
 }
 
 #[tokio::test]
-async fn new_uploads_are_turned_away_before_those_that_began() {
-    let room = Room::with(Config {
-        max_writers: 2,
-        ..Config::default()
-    })
-    .await;
-    let (first, second) = (room.begin(1000).await, room.begin(1000).await);
-    let third = room.begin(1000).await;
-    let (hold_first, body_first) = crate::room::by_hand();
-    let (hold_second, body_second) = crate::room::by_hand();
-    let watch = async {
-        crate::room::until("both turns are taken", async || {
-            matches!(
-                room.ingest.create(&room.vehicle, Some(10), None).await,
-                Err(IngestError::Busy { .. })
-            )
-        })
-        .await;
-        let refused = room.append(third, 0, &noise(10)).await;
-        assert!(matches!(refused, Err(IngestError::Busy { .. })), "{refused:?}");
-        assert_eq!(room.offset(third).await, 0, "where it stands is always told");
-        drop((hold_first, hold_second));
-    };
-    let (one, two, ()) = tokio::join!(
-        room.ingest.append(&room.vehicle, first, Body::at(0, body_first)),
-        room.ingest.append(&room.vehicle, second, Body::at(0, body_second)),
-        watch
-    );
-    assert_eq!((one.unwrap().offset, two.unwrap().offset), (0, 0));
-    assert!(room.append(third, 0, &noise(10)).await.is_ok());
-}
-
-#[tokio::test]
 async fn nothing_begins_for_an_owner_who_is_being_erased() {
     let room = Room::new().await;
     let Principal::Owner(owner) = &room.owner else {
