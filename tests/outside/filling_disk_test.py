@@ -27,7 +27,7 @@ class FillingDisk(unittest.TestCase):
         cls.disk = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="dashvault-disk-")))
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", cls.disk], check=True)
         cls.addClassCleanup(subprocess.run, ["umount", "-l", cls.disk], check=True)
-        cls.vault = cls.enterClassContext(Vault(data=cls.disk / "data"))
+        cls.vault = cls.enterClassContext(Vault(data=cls.disk / "data", own_marks=True))
         cls.token = cls.vault.owner()
         device = cls.vault.device(cls.token)
         cls.vehicle = lambda _: cls.vault.device_token(device)
