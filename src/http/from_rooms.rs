@@ -17,6 +17,8 @@ use crate::model::{PlaceError, Trouble, UnixMs};
 const LOCKED_RETRY_SECS: u32 = 60;
 /// Somebody has to delete something, or to allow more.
 const QUOTA_RETRY_SECS: u32 = 3600;
+/// Whose body broke off may come back as soon as its link can carry one.
+const INTERRUPTED_RETRY_SECS: u32 = 1;
 /// The header of both upload protocols that tells where the next byte belongs.
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
@@ -93,7 +95,9 @@ impl From<IngestError> for Problem {
             IngestError::Mismatch { offset } => at(Self::wrong_offset(), *offset),
             IngestError::Fenced => Self::fenced().detail("ask where the upload stands"),
             IngestError::Complete => Self::upload_complete(),
-            IngestError::Interrupted { offset } => at(Self::body_stalled(), *offset),
+            IngestError::Interrupted { offset } => {
+                at(Self::upload_interrupted(), *offset).retry_after(INTERRUPTED_RETRY_SECS)
+            }
             IngestError::Inconsistent => Self::inconsistent_length(),
             IngestError::TooLarge { limit } => Self::too_large().with("limit_bytes", *limit),
             IngestError::Gone => Self::upload_gone(),
@@ -196,6 +200,14 @@ mod tests {
         let answer = Problem::from(IngestError::Mismatch { offset: 7 }).error_response();
         assert_eq!(answer.status().as_u16(), 409);
         assert_eq!(answer.headers().get(UPLOAD_OFFSET).unwrap(), "7");
+    }
+
+    #[test]
+    fn whose_body_broke_off_comes_back_and_goes_on() {
+        let answer = Problem::from(IngestError::Interrupted { offset: 7 }).error_response();
+        assert_eq!(answer.status().as_u16(), 503, "widespread clients give up on 408");
+        assert_eq!(answer.headers().get(UPLOAD_OFFSET).unwrap(), "7");
+        assert_eq!(answer.headers().get(header::RETRY_AFTER).unwrap(), "1");
     }
 
     #[test]

@@ -109,6 +109,7 @@ kinds! {
     storage_filling = 503, "storage-filling", "The vault is nearly full and takes events only: keep the clip, and try again";
     shutting_down = 503, "shutting-down", "The vault is restarting: try again";
     body_stalled = 408, "body-stalled", "The body stopped coming";
+    upload_interrupted = 503, "upload-interrupted", "The body stopped coming before its end: ask where the upload stands, and go on from there";
     quota_used_up = 507, "quota-used-up", "As much is kept as may be: keep the clip and come back later";
     storage_full = 507, "storage-full", "The vault is full";
 }

@@ -27,7 +27,7 @@ pub enum IngestError {
     /// 409: an upload whose bytes are all there cannot be ended; the clip can be deleted.
     #[error("the upload is complete")]
     Complete,
-    /// 408, if anybody still listens: the body broke off or stalled.
+    /// 503, if anybody still listens: the body broke off, stalled or came too slowly.
     #[error("the body broke off; the upload stands at {offset}")]
     Interrupted {
         /// Where the next byte belongs.

@@ -277,7 +277,7 @@ fn refused(face: &Face, dialect: Dialect, problem: Problem, provided_offset: u64
         },
         // An upload that is over is not active.
         ("upload-gone", Dialect::Six) => Problem::not_found(),
-        ("body-stalled" | "shutting-down", _) => incomplete(problem),
+        ("upload-interrupted" | "shutting-down", _) => incomplete(problem),
         _ => problem,
     }
 }
