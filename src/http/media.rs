@@ -14,6 +14,7 @@ use super::caller::is_head;
 use super::face::Face;
 use super::from_rooms::{chain, http_date};
 use super::problem::Problem;
+use super::routes::digests;
 use crate::access::{Access, AccessError, ReadGrant};
 use crate::library::{Disposition, LibraryError, Resource, What};
 use crate::model::{ByteRange, RangeError, UnixMs};
@@ -63,6 +64,9 @@ pub(super) async fn send(
         StatusCode::OK
     });
     describe(&mut response, &resource);
+    if let Some(sum) = digests::wanted(request.headers(), resource.sha256()) {
+        response.insert_header(sum);
+    }
     response.insert_header((header::CONTENT_TYPE, resource.content_type()));
     if let Disposition::Attachment(name) = resource.disposition() {
         response.insert_header((header::CONTENT_DISPOSITION, attachment(name)));

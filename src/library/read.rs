@@ -235,6 +235,7 @@ impl Opened {
             },
             parts,
             viewing: grant.viewing(form.media()),
+            sha256: self.sealed.details.sha256().filter(|_| form == Form::Original),
         }
     }
 

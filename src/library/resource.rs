@@ -92,6 +92,7 @@ pub struct Resource {
     pub(super) disposition: Disposition,
     pub(super) parts: Vec<Part>,
     pub(super) viewing: Viewing,
+    pub(super) sha256: Option<[u8; 32]>,
 }
 
 /// What a browser does with the bytes.
@@ -163,6 +164,11 @@ impl Resource {
     /// When the newest of its objects was published.
     pub fn last_modified(&self) -> UnixMs {
         self.last_modified
+    }
+
+    /// The SHA-256 of the whole, where it is an original whose sum was sealed with it.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.sha256
     }
 
     /// What a browser should do with it.

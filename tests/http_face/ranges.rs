@@ -1,5 +1,7 @@
 //! Bytes of media in ranges (RFC 9110, sections 13 and 14), of the original and of what was made of it.
 
+use dashvault_keys::digest::sha256;
+use data_encoding::BASE64;
 use reqwest::{Method, RequestBuilder};
 
 use crate::world::{World, answer, header, world};
@@ -35,6 +37,39 @@ async fn ranges_of_the_original_are_its_bytes() {
         assert_eq!(header(&got, "content-length"), (to - from).to_string(), "{range}");
         assert_eq!(got.bytes().await.expect("bytes"), world.bytes[from..to], "{range}");
     }
+}
+
+#[tokio::test]
+async fn the_sum_of_the_original_is_told_to_whoever_wants_it() {
+    let world = world().await;
+    let expected = format!("sha-256=:{}:", BASE64.encode(&sha256(&world.bytes)));
+    for (wanted, told) in [
+        (Some("sha-256=10"), expected.as_str()),
+        (Some("sha-512=3, sha-256=1"), &expected),
+        (Some("sha-256=0"), ""),
+        (Some("sha-512=10"), ""),
+        (None, ""),
+    ] {
+        let mut whole = original(world);
+        // Of a part it is the whole's: that is what a representation is.
+        let mut part = original(world).header("range", "bytes=5-9");
+        if let Some(wanted) = wanted {
+            whole = whole.header("want-repr-digest", wanted);
+            part = part.header("want-repr-digest", wanted);
+        }
+        for (got, status) in [(answer(whole).await, 200), (answer(part).await, 206)] {
+            assert_eq!(got.status(), status);
+            assert_eq!(header(&got, "repr-digest"), told, "{wanted:?}, {status}");
+        }
+    }
+    let poster = format!("/v1/clips/{}/poster.jpg", world.clip);
+    let poster = world.ask(Method::GET, &poster, Some(&world.owner.token));
+    let poster = answer(poster.header("want-repr-digest", "sha-256=10")).await;
+    assert_eq!(
+        (poster.status().as_u16(), header(&poster, "repr-digest")),
+        (200, ""),
+        "no other's sum"
+    );
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ pub(super) fn with_repr_digest(headers: &HeaderMap, metadata: Option<String>) ->
 }
 
 /// The clip's SHA-256 for a client that wants it; none for one that does not.
-pub(super) fn wanted(headers: &HeaderMap, sha256: Option<[u8; 32]>) -> Option<(HeaderName, HeaderValue)> {
+pub(in crate::http) fn wanted(headers: &HeaderMap, sha256: Option<[u8; 32]>) -> Option<(HeaderName, HeaderValue)> {
     let fields = dictionary(headers, "want-repr-digest")?;
     let ListEntry::Item(wish) = fields.get("sha-256")? else {
         return None;

@@ -7,7 +7,7 @@ mod account;
 mod clips;
 mod concat;
 mod devices;
-mod digests;
+pub(super) mod digests;
 mod exposure;
 mod health;
 mod links;
