@@ -111,10 +111,19 @@ async fn erased(vault: &Vault, owner: &Owner, device: &Path) -> String {
     unreachable!()
 }
 
+async fn most_bytes(vault: &Vault, token: &str) -> Value {
+    let (status, usage) = vault.json(Method::GET, "/v1/usage", Some(token), None).await;
+    assert_eq!(status, 200, "{usage}");
+    usage["most_bytes"].clone()
+}
+
 async fn everything_comes_back(mut vault: Vault, postgres: Option<(&Postgres, &str)>) {
     let (owner, device, clip) = an_owners_world(&vault).await;
     let gone = erased(&vault, &owner, &device).await;
     let before = (clips(&vault, &owner.token).await, vehicles(&vault, &owner.token).await);
+    let said = attempt(&vault, &["owner", "quota", "--email", EMAIL, "--bytes", "1000000000"]);
+    assert!(said.status.success());
+    assert_eq!(most_bytes(&vault, &owner.token).await, 1_000_000_000);
     vault.stop();
     burn(&vault, postgres);
 
@@ -131,6 +140,9 @@ async fn everything_comes_back(mut vault: Vault, postgres: Option<(&Postgres, &s
     ] {
         assert_eq!(report[what], count, "{what}: {report}");
     }
+    // What the key plane does not hold is not lost in silence.
+    let gone_too = report["gone"].as_array().expect("a list");
+    assert!(gone_too.contains(&json!("quotas of single owners")), "{report}");
     let again = attempt(&vault, &["recover"]);
     assert!(!again.status.success());
     assert!(String::from_utf8_lossy(&again.stderr).contains("holds a vault already"));
@@ -139,6 +151,7 @@ async fn everything_comes_back(mut vault: Vault, postgres: Option<(&Postgres, &s
     let token = sign_in(&vault).await;
     assert_eq!(clips(&vault, &token).await, before.0);
     assert_eq!(vehicles(&vault, &token).await, before.1);
+    assert_eq!(most_bytes(&vault, &token).await, Value::Null);
     assert!(original(&vault, &token, &clip).await == std::fs::read(road_clip()).expect("the clip"));
     assert_eq!(
         vault
