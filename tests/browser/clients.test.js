@@ -121,6 +121,44 @@ async function settled(vault, owner, clip) {
   }
 }
 
+describe("when nothing more may be kept", () => {
+  let vault, owner;
+
+  before(async () => {
+    vault = await Vault.start();
+    owner = await vault.owner("driver@example.org");
+  });
+  after(() => vault?.stop());
+
+  for (const [name, { script, upload }] of Object.entries(CLIENTS)) {
+    test(`${name} asks again until more is allowed`, async () => {
+      await vault.may("driver@example.org", "--bytes", 1000);
+      const page = await browser.newPage({ bypassCSP: true });
+      try {
+        await page.goto(`${vault.url}/`);
+        await page.addScriptTag({ path: script });
+        let refused = 0;
+        page.on("response", (answer) => {
+          if (answer.status() === 507) refused += 1;
+        });
+        const sent = page.evaluate(
+          async ({ source, endpoint, headers }) => eval(`(${source})`)({ file: new File([new Uint8Array(5000)], "clip.mp4"), endpoint, headers }),
+          { source: upload.toString(), endpoint: `${vault.url}/v1/uploads`, headers: { Authorization: `Bearer ${owner.token}` } },
+        );
+        for (const until = Date.now() + SETTLE_MS; refused < 2; ) {
+          assert.ok(Date.now() < until, `refused ${refused} times`);
+          await new Promise((r) => setTimeout(r, 50));
+        }
+        await vault.may("driver@example.org");
+        const clip = (await sent).split("/").at(-1);
+        assert.equal((await settled(vault, owner, clip)).bytes, 5000);
+      } finally {
+        await page.close();
+      }
+    });
+  }
+});
+
 describe("over a link that is", () => {
   let vault, owner, port;
 

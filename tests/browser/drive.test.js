@@ -67,6 +67,30 @@ test("a clip is uploaded from the browser, with progress, and becomes ready by i
   await watched.inspect("clips");
 });
 
+test("the account tells how much is kept and may be, and the end of it", async () => {
+  const account = async () => {
+    await page.goto(`${vault.url}/account`);
+    await page.getByText("driver@example.org").waitFor();
+  };
+  await account();
+  await page.getByText(/^\d.* MB$/).waitFor();
+  assert.equal(await page.getByRole("progressbar").count(), 0, "there is no limit");
+  await vault.may("driver@example.org", "--bytes", 100_000_000, "--clips", 3, "--vehicle-clips", 2);
+  await account();
+  await page.getByText(/^\d.* MB of 100 MB$/).waitFor();
+  await page.getByText("1 of 3").waitFor();
+  await page.getByText("2 clips at most").waitFor();
+  await page.getByRole("progressbar", { name: "Storage used" }).waitFor();
+  assert.equal(await page.getByText("No further clip is taken").count(), 0);
+  await watched.inspect("account-quota");
+  await vault.may("driver@example.org", "--bytes", 1000);
+  await account();
+  await page.getByText("No further clip is taken").waitFor();
+  await watched.inspect("account-full");
+  await vault.may("driver@example.org");
+  await page.goto(vault.url);
+});
+
 test("the clip plays, seeks, and its original comes back exactly", async () => {
   await page.getByRole("list", { name: "Clips" }).getByRole("link").first().click();
   await page.locator("video").waitFor();

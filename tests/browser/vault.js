@@ -66,6 +66,11 @@ export class Vault {
     return JSON.parse(stdout.split("\n").find((line) => line.startsWith("{")));
   }
 
+  /** Says what an owner may keep; without more words, what everybody may. */
+  async may(email, ...quotas) {
+    await run(this.bin, ["owner", "quota", "--email", email, "--data", this.data, ...quotas.map(String)], { cwd: this.dir, timeout: COMMAND_LIMIT_MS });
+  }
+
   /** Lets everybody of this machine into the folder of sealed objects, or nobody. */
   async open(toAll) {
     for (const folder of [this.dir, this.data, join(this.data, "objects")]) await chmod(folder, toAll ? 0o755 : 0o700);

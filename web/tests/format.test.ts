@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { LinkRow } from "../src/api/types";
-import { clock, left, linkState, percent, size } from "../src/app/format";
+import { clock, left, linkState, outOf, percent, size } from "../src/app/format";
 
 test("a clock shows hours only where there are some", () => {
   expect(clock(0)).toBe("0:00");
@@ -17,6 +17,13 @@ test("sizes are decimal and never overflow their unit", () => {
   expect(size(999_999)).toBe("1.0 MB");
   expect(size(2_147_483_648)).toBe("2.1 GB");
   expect(size(null)).toBe("unknown size");
+});
+
+test("what is used is told beside what may be, where there is a limit", () => {
+  expect(outOf(3, null)).toBe("3");
+  expect(outOf(3, 10)).toBe("3 of 10");
+  expect(outOf(1_500, 2_000_000, size)).toBe("1.5 kB of 2.0 MB");
+  expect(outOf(0, 0)).toBe("0 of 0");
 });
 
 test("time left is told in the largest honest unit", () => {

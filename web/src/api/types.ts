@@ -113,6 +113,17 @@ export interface Me {
   clips?: number | null;
 }
 
+/** What an owner keeps, and may; `null` is no limit. */
+export interface Usage {
+  bytes: number;
+  clips: number;
+  most_bytes: number | null;
+  most_clips: number | null;
+  most_vehicle_bytes: number | null;
+  most_vehicle_clips: number | null;
+  by_vehicle: { device_id: string | null; bytes: number; clips: number }[];
+}
+
 export interface PairingCode {
   code: string;
   expires_at: Time;

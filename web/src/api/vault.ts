@@ -1,6 +1,6 @@
 // The service's routes, one function each.
 import { call } from "./call";
-import type { Clip, Device, Event, Exposure, LinkMade, LinkRow, LinkWish, Me, PairingCode, Shared } from "./types";
+import type { Clip, Device, Event, Exposure, LinkMade, LinkRow, LinkWish, Me, PairingCode, Shared, Usage } from "./types";
 
 /** Clips a request of the list. */
 export const CLIPS_A_PAGE = 24;
@@ -13,6 +13,7 @@ const id = encodeURIComponent;
 export const signIn = (token: string) => call<unknown>("/v1/session", { method: "POST", body: { token }, headers: COOKIE });
 export const signOut = () => call<null>("/v1/session", { method: "DELETE" });
 export const me = () => call<Me>("/v1/me");
+export const usage = () => call<Usage>("/v1/usage");
 export const exposure = () => call<Exposure>("/v1/exposure");
 
 export interface ClipFilter {

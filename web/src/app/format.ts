@@ -68,6 +68,10 @@ export const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? "" :
 export const percent = (progress: number | null | undefined) =>
   Math.max(0, Math.min(100, Math.floor((progress ?? 0) * 100)));
 
+/** `3 of 10`, or `3` where there is no limit. */
+export const outOf = (used: number, most: number | null, told: (n: number) => string = String) =>
+  most === null ? told(used) : `${told(used)} of ${told(most)}`;
+
 /** What a link is now, whatever the row was when it was read. */
 export function linkState(link: LinkRow, now: number): "preparing" | "ready" | "failed" | "revoked" | "expired" | "used up" {
   if (link.revoked_at || link.state === "revoked") return "revoked";
