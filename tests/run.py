@@ -65,11 +65,13 @@ def environment():
 
 
 def missing_tools(env):
-    tools = [env["DASHVAULT_PYTHON"], env["DASHVAULT_WEED"], env["DASHVAULT_RCLONE"], env["DASHVAULT_PG_BIN"] + "/initdb", env["DASHVAULT_CHROMIUM"]]
-    programs = ["cargo", "git", "curl", "wget", "ffmpeg", "ffprobe", "sqlite3"]
+    tools = [env["DASHVAULT_PYTHON"], env["DASHVAULT_WEED"], env["DASHVAULT_RCLONE"], str(PYTHON.with_name("caddy")), env["DASHVAULT_PG_BIN"] + "/initdb", env["DASHVAULT_CHROMIUM"]]
+    programs = ["cargo", "git", "curl", "wget", "ffmpeg", "ffprobe", "sqlite3", "nginx", "haproxy", "nft", "ip", "tc", "mkfs.ext4"]
     missing = [t for t in tools if not os.access(t, os.X_OK)]
+    # Where Debian puts servers and the tools of the network and of disks is not in everybody's PATH; tests look there, too.
+    folders = [*env["PATH"].split(os.pathsep), "/usr/sbin", "/sbin"]
     for program in programs:
-        if not any(os.access(os.path.join(d, program), os.X_OK) for d in env["PATH"].split(os.pathsep)):
+        if not any(os.access(os.path.join(d, program), os.X_OK) for d in folders):
             missing.append(program)
     return missing
 
