@@ -141,6 +141,8 @@ pub(super) enum ConfigError {
     WithoutAwsKms,
     #[error("at most 64 GiB an upload: lower --max-upload-bytes")]
     UploadTooLong,
+    #[error("--quota-open-uploads and --quota-vehicle-open-uploads are 1 at least: no upload could begin")]
+    NoOpenUploads,
     #[error("--disk-routine-percent is at most --disk-events-percent, and that at most 100")]
     DiskMarks,
     #[error("--transcodes is at least 1")]
@@ -420,10 +422,8 @@ impl ServeConfig {
         if reached && !beside {
             root_key::require_elsewhere(&work.data.vault.root, &work.data.data)?;
         }
-        let mut ingest = ingest::Config {
-            quotas: quotas::compose(&args.quotas, file),
-            ..ingest::Config::default()
-        };
+        let mut ingest = ingest::Config::default();
+        quotas::compose(&mut ingest, &args.quotas, file)?;
         if let Some(most) = args.max_upload_bytes.or(file.max_upload_bytes) {
             if most > ingest.max_upload_bytes {
                 return Err(ConfigError::UploadTooLong);

@@ -20,6 +20,10 @@ pub struct Usage {
     pub open_uploads: u64,
     /// The most there may be.
     pub quotas: Quotas,
+    /// The most uploads that may be open.
+    pub most_open: u64,
+    /// And of one vehicle.
+    pub most_open_each: u64,
 }
 
 /// Which quota is used up.
@@ -68,6 +72,8 @@ impl Ingest {
             by_device,
             open_uploads: catalog.open_uploads(owner, None).await?.of_owner,
             quotas,
+            most_open: self.inner.config.max_open_of_owner,
+            most_open_each: self.inner.config.max_open_each,
         })
     }
 

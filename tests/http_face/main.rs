@@ -7,6 +7,7 @@ mod gate;
 mod listener;
 mod policy;
 mod problems;
+mod quotas;
 mod ranges;
 mod sessions;
 mod silence;

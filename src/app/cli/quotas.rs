@@ -17,4 +17,10 @@ pub(in crate::app) struct QuotaArgs {
     /// Clips that each vehicle may keep (default: no limit)
     #[arg(long, env = "DASHVAULT_QUOTA_VEHICLE_CLIPS", value_name = "CLIPS")]
     pub(in crate::app) quota_vehicle_clips: Option<u64>,
+    /// Uploads that each owner may have open at a time, the vehicles' included (default: 4096)
+    #[arg(long, env = "DASHVAULT_QUOTA_OPEN_UPLOADS", value_name = "N")]
+    pub(in crate::app) quota_open_uploads: Option<u64>,
+    /// Uploads that each vehicle may have open at a time (default: 256)
+    #[arg(long, env = "DASHVAULT_QUOTA_VEHICLE_OPEN_UPLOADS", value_name = "N")]
+    pub(in crate::app) quota_vehicle_open_uploads: Option<u64>,
 }

@@ -273,6 +273,22 @@ fn what_is_left_of_the_disk_is_for_routine_first_and_for_events_last() {
 }
 
 #[test]
+fn how_much_may_be_kept_and_be_open_is_the_operators_word() {
+    let told = from_file("").unwrap().ingest;
+    assert_eq!(told.quotas, ingest::Quotas::default());
+    assert_eq!((told.max_open_of_owner, told.max_open_each), (4096, 256));
+    let told = "[quotas]\nbytes = 7\nvehicle_clips = 8\nopen_uploads = 9\nvehicle_open_uploads = 3\n";
+    let told = from_file(told).unwrap().ingest;
+    assert_eq!((told.quotas.bytes, told.quotas.clips_each), (Some(7), Some(8)));
+    assert_eq!((told.quotas.clips, told.quotas.bytes_each), (None, None));
+    assert_eq!((told.max_open_of_owner, told.max_open_each), (9, 3));
+    for wrong in ["open_uploads = 0\n", "vehicle_open_uploads = 0\n"] {
+        let refused = from_file(&format!("[quotas]\n{wrong}"));
+        assert!(matches!(refused, Err(ConfigError::NoOpenUploads)), "{wrong}");
+    }
+}
+
+#[test]
 fn what_vehicles_may_send_over_cellular_is_the_operators_word() {
     let config = from_file("[cellular]\nroutine = \"none\"\nday_bytes = 7\nreserve_percent = 20\n").unwrap();
     let policy = config.vehicle_policy;

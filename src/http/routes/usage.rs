@@ -25,6 +25,9 @@ pub(in crate::http) struct UsageBody {
     /// Of each vehicle.
     most_vehicle_bytes: Option<u64>,
     most_vehicle_clips: Option<u64>,
+    /// More are asked to come back when some have ended.
+    most_open_uploads: u64,
+    most_vehicle_open_uploads: u64,
     /// What each sender keeps.
     by_vehicle: Vec<VehicleUsageBody>,
 }
@@ -49,6 +52,8 @@ impl From<Usage> for UsageBody {
             most_clips: usage.quotas.clips,
             most_vehicle_bytes: usage.quotas.bytes_each,
             most_vehicle_clips: usage.quotas.clips_each,
+            most_open_uploads: usage.most_open,
+            most_vehicle_open_uploads: usage.most_open_each,
             by_vehicle: usage.by_device.into_iter().map(VehicleUsageBody::from).collect(),
         }
     }
