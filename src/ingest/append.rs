@@ -111,6 +111,7 @@ impl Ingest {
             let row = self.upload_of(who, id).await?;
             return self.append_to_complete(&row, &body).await;
         };
+        self.still_may(who).await?;
         if row.received != offset {
             return Err(IngestError::Mismatch { offset: row.received });
         }
@@ -222,6 +223,18 @@ impl Ingest {
         match self.inner.committer.commit(Order::Fence { id, expires_at }).await? {
             Committed::Fenced(row) => Ok(row.map(|row| *row)),
             Committed::Advanced | Committed::Overtaken => Ok(None),
+        }
+    }
+
+    /// Whether a vehicle was revoked since its request was let in. Asked after the fence: a revocation raises the epochs of
+    /// what its vehicle sends in its own transaction, so that one which is not seen here comes after the fence, and ends the
+    /// writer by its epoch.
+    async fn still_may(&self, who: &Principal) -> Result<(), IngestError> {
+        match who {
+            Principal::Device(session) if self.inner.catalog.active_device(session.device()).await?.is_none() => {
+                Err(IngestError::Fenced)
+            }
+            _ => Ok(()),
         }
     }
 }

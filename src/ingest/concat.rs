@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::committer::complete;
-use super::create::sender_of;
+use super::create::{hold_sender, sender_of};
 use super::{Ingest, IngestError, Kept, UploadStatus, metadata};
 use crate::access::Principal;
 use crate::audit::{EventKind, NewEvent};
@@ -49,10 +49,7 @@ impl Ingest {
         let (vault, now) = (&self.inner.vault, self.inner.clock.now_ms());
         let (id, tenant) = (ClipId::random(), vault.tenant());
         let mut tx = self.inner.catalog.begin().await?;
-        // Nothing begins for an owner who is being erased.
-        if !tx.hold_owner(owner).await? {
-            return Err(IngestError::NotFound);
-        }
+        hold_sender(&mut tx, owner, device).await?;
         // The parts' bytes counted when they began; that they are a clip counts now.
         let more = Kept { bytes: 0, clips: 1 };
         self.must_fit(&mut tx, (owner, device), more).await?;

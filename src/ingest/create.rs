@@ -4,7 +4,7 @@ use super::begun::BegunBefore;
 use super::{Ingest, IngestError, Kept, UploadStatus, metadata};
 use crate::access::Principal;
 use crate::audit::{EventKind, NewEvent};
-use crate::catalog::{Begun, NewClip, NewUpload, UploadTraits};
+use crate::catalog::{Begun, NewClip, NewUpload, Tx, UploadTraits};
 use crate::model::{ClipId, Concat, DeviceId, OwnerId};
 use crate::vault::UploadMetadata;
 
@@ -90,10 +90,7 @@ impl Ingest {
         let (id, tenant, expires_at) = (ClipId::random(), vault.tenant(), self.inner.expiry(traits.is_event));
         let concat = traits.concat;
         let mut tx = self.inner.catalog.begin().await?;
-        // Nothing begins for an owner who is being erased.
-        if !tx.hold_owner(owner).await? {
-            return Err(IngestError::NotFound);
-        }
+        hold_sender(&mut tx, owner, device).await?;
         let more = Kept {
             // While the length is not told: whether a byte is left.
             bytes: length.unwrap_or(1),
@@ -140,6 +137,17 @@ impl Ingest {
             concat,
             sha256: None,
         }))
+    }
+}
+
+/// Nothing begins for an owner who is being erased, nor by a vehicle that was revoked since its request was let in.
+pub(super) async fn hold_sender(tx: &mut Tx, owner: OwnerId, device: Option<DeviceId>) -> Result<(), IngestError> {
+    if !tx.hold_owner(owner).await? {
+        return Err(IngestError::NotFound);
+    }
+    match device {
+        Some(device) if tx.hold_device(device).await?.is_none() => Err(IngestError::Forbidden),
+        _ => Ok(()),
     }
 }
 

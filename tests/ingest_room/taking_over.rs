@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dashvault::access::Principal;
+use dashvault::access::{OwnerSession, Principal};
 use dashvault::ingest::{Body, Config, Ingest, IngestError};
-use dashvault::model::{ClipId, UploadState};
+use dashvault::model::{ClipId, DeviceId, UploadState};
 use dashvault_test_support::rounds;
 use futures_util::{StreamExt as _, stream};
 
-use crate::room::{Room, by_hand, noise, until, whole};
+use crate::room::{Room, START_MS, by_hand, noise, until, whole};
 
 /// A piece's time that no test waits for: what is durable was flushed for a reason.
 fn patient() -> Config {
@@ -359,5 +359,67 @@ async fn a_revoked_vehicles_body_ends_within_5_s_on_any_node_and_its_owner_keeps
     for id in [one, two] {
         assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 1000);
         assert!(room.received(id).await == noise(1000), "it opens for its owner");
+    }
+}
+
+/// An owner's session and one of its vehicles.
+fn both_of(room: &Room) -> (&OwnerSession, DeviceId) {
+    match (&room.owner, &room.vehicle) {
+        (Principal::Owner(owner), Principal::Device(vehicle)) => (owner, vehicle.device()),
+        _ => panic!("an owner and a vehicle"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_let_in_before_its_vehicle_was_revoked_moves_and_begins_nothing() {
+    let quick = || Config {
+        piece_time: Duration::from_millis(20),
+        ..Config::default()
+    };
+    for room in [Room::with(quick()).await, Room::on_postgres_with(quick()).await] {
+        let (owner, vehicle) = both_of(&room);
+        let id = room.begin(1 << 20).await;
+        let part = room
+            .ingest
+            .create_partial(&room.vehicle, Some(3), None)
+            .await
+            .unwrap()
+            .id;
+        room.append(part, 0, b"all").await.unwrap();
+        room.access.revoke_device(owner, vehicle).await.unwrap();
+
+        let (send, body) = by_hand();
+        send.send(Bytes::from(noise(1000))).unwrap();
+        // The body stays open: only the revocation ends it.
+        let sending = room.ingest.append(&room.vehicle, id, Body::at(0, body));
+        let sent = tokio::time::timeout(Duration::from_secs(2), sending).await;
+        assert!(matches!(sent, Ok(Err(IngestError::Fenced))), "{sent:?}");
+        drop(send);
+        assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 0);
+        assert!(room.received(id).await.is_empty());
+
+        let begun = room.ingest.create(&room.vehicle, Some(1000), None).await;
+        assert!(matches!(begun, Err(IngestError::Forbidden)), "{begun:?}");
+        let joined = room.ingest.join(&room.vehicle, &[part], None).await;
+        assert!(matches!(joined, Err(IngestError::Forbidden)), "{joined:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_fences_while_its_vehicle_is_being_revoked_moves_nothing() {
+    for room in [Room::new().await, Room::on_postgres().await] {
+        let (owner, vehicle) = both_of(&room);
+        let id = room.begin(1000).await;
+        let mut tx = room.catalog.begin().await.unwrap();
+        assert!(tx.revoke_device(owner.owner(), vehicle, START_MS).await.unwrap());
+        assert_eq!(tx.fence_uploads_of(owner.owner(), vehicle).await.unwrap(), 1);
+        let revoking = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            tx.commit().await.unwrap();
+        };
+        let bytes = noise(400);
+        let (sent, ()) = tokio::join!(room.append(id, 0, &bytes), revoking);
+        assert!(matches!(sent, Err(IngestError::Fenced)), "{sent:?}");
+        assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 0);
     }
 }
