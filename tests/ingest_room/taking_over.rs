@@ -339,7 +339,8 @@ async fn a_revoked_vehicles_body_ends_within_5_s_on_any_node_and_its_owner_keeps
     }
     let revoking = async {
         until("both bodies are durable", async || {
-            room.received(one).await.len() + room.received(two).await.len() == 2000
+            let received = async |id| room.catalog.upload(id).await.unwrap().unwrap().received;
+            received(one).await + received(two).await == 2000
         })
         .await;
         room.access.revoke_device(owner, vehicle.device()).await.unwrap();
