@@ -2,7 +2,8 @@
 //!
 //! A token names the start of the machine that made it, as a mark that tells nothing else. A vehicle that starts anew shows
 //! another mark and never again the one before, whatever addresses it has on the way; two machines show theirs in turn. So
-//! what is looked for is a mark that comes back after a newer one, on a token made after the newer one's first. A key that
+//! what is looked for is a mark that comes back after a newer one, on a token made after the newer one's first; and more
+//! marks in an hour than a vehicle has starts. A key that
 //! the vehicle had before and is used again tells the same, however many have followed it. No address is looked at, and none is kept.
 
 use std::sync::Arc;
@@ -12,13 +13,18 @@ use tokio::sync::Semaphore;
 use super::device_keys::event;
 use super::{Access, AccessError};
 use crate::audit::EventKind;
-use crate::catalog::{DeviceRow, NewNotice};
+use crate::catalog::{DevicePlaces, DeviceRow, NewNotice};
 use crate::model::{DeviceId, Severity, UnixMs};
 
 /// Bytes that are kept of a mark.
 const MARK_BYTES: usize = 8;
-/// Starts that are remembered: with as many machines less one on one key, every turn of one of them is seen.
-const MAX_MARKS: usize = 4;
+/// Starts that are remembered: as many as a copy can show in three hours without being seen. The vehicle's own is forgotten
+/// only if it is silent for so long and does not start anew.
+const MAX_MARKS: usize = 32;
+/// Starts in an hour that are taken for one vehicle's: a round with a stop every six minutes. More of them tell of somebody
+/// who makes them up; they are not written down, which bounds the writes, too.
+const MAX_MOVES: i64 = 10;
+const MOVES_MS: i64 = 3_600_000;
 /// A copy that goes on is told again after this.
 const TOLD_AGAIN_MS: i64 = 24 * 3_600_000;
 /// Alarms that are being written at once; the first one says it.
@@ -45,8 +51,8 @@ enum Seen {
     /// The vehicle is where it was, or its request was long on the way.
     Nothing,
     /// It started anew; what is to be remembered then.
-    Moved(Vec<u8>),
-    /// One that was left came back.
+    Moved(DevicePlaces),
+    /// One that was left came back, or they are too many.
     Copied,
 }
 
@@ -57,14 +63,13 @@ impl Access {
             return;
         }
         let mark = place.unwrap_or(NO_PLACE);
-        match judge(row.places.as_deref(), row.place_since, &mark, issued_at) {
+        match judge(known(row).as_ref(), &mark, issued_at, self.inner.clock.now_ms()) {
             Seen::Nothing => {}
             Seen::Copied => self.copy_seen(row),
             Seen::Moved(places) => {
                 let noted = async {
                     let mut tx = self.inner.catalog.begin().await?;
-                    tx.set_device_places(row.id, row.places.as_deref(), &places, issued_at)
-                        .await?;
+                    tx.set_device_places(row.id, row.places.as_deref(), &places).await?;
                     tx.commit().await
                 };
                 if let Err(error) = noted.await {
@@ -111,18 +116,39 @@ impl Access {
     }
 }
 
-fn judge(places: Option<&[u8]>, since: Option<UnixMs>, mark: &[u8; MARK_BYTES], issued_at: UnixMs) -> Seen {
-    let known = places.unwrap_or_default();
-    match known.chunks(MARK_BYTES).position(|one| one == mark) {
-        Some(0) => Seen::Nothing,
-        Some(_) if since.is_some_and(|since| issued_at > since) => Seen::Copied,
-        Some(_) => Seen::Nothing,
-        None => {
-            let mut places = mark.to_vec();
-            places.extend(known.iter().take((MAX_MARKS - 1) * MARK_BYTES));
-            Seen::Moved(places)
-        }
+/// What was seen of a vehicle's tokens before.
+fn known(row: &DeviceRow) -> Option<DevicePlaces> {
+    Some(DevicePlaces {
+        marks: row.places.clone()?,
+        since: row.place_since.unwrap_or(UnixMs::MIN),
+        moves: row.place_moves.unwrap_or(0),
+        moves_since: row.place_moves_since.unwrap_or(UnixMs::MIN),
+    })
+}
+
+fn judge(known: Option<&DevicePlaces>, mark: &[u8; MARK_BYTES], issued_at: UnixMs, now: UnixMs) -> Seen {
+    let marks = known.map_or(&[][..], |known| known.marks.as_slice());
+    match marks.chunks(MARK_BYTES).position(|one| one == mark) {
+        Some(0) => return Seen::Nothing,
+        Some(_) if known.is_some_and(|known| issued_at > known.since) => return Seen::Copied,
+        Some(_) => return Seen::Nothing,
+        None => {}
     }
+    // A clock that was put back begins a new hour.
+    let hour = known.filter(|known| (0..MOVES_MS).contains(&now.saturating_sub(known.moves_since)));
+    let (moves, moves_since) = hour.map_or((0, now), |known| (known.moves, known.moves_since));
+    if moves >= MAX_MOVES {
+        return Seen::Copied;
+    }
+    let mut newest = mark.to_vec();
+    newest.extend(marks.iter().take((MAX_MARKS - 1) * MARK_BYTES));
+    Seen::Moved(DevicePlaces {
+        marks: newest,
+        // From ahead of the clock it would hide what comes back until then.
+        since: issued_at.min(now),
+        moves: moves + 1,
+        moves_since,
+    })
 }
 
 fn copied(device: DeviceId) -> NewNotice {
@@ -143,37 +169,76 @@ fn copied(device: DeviceId) -> NewNotice {
 mod tests {
     use super::*;
 
-    /// What is seen of tokens in this order, each by its start and the time it was made at.
-    fn seen(tokens: &[(u8, UnixMs)]) -> Vec<bool> {
-        let (mut places, mut since) = (None::<Vec<u8>>, None);
+    const MINUTE: i64 = 60_000;
+
+    /// What is seen of tokens in this order: the start of each, the time it was made at and the time it came at.
+    fn seen(tokens: impl IntoIterator<Item = (u8, UnixMs, UnixMs)>) -> Vec<bool> {
+        let mut known = None;
         let mut copied = Vec::new();
-        for (start, issued_at) in tokens {
-            let seen = judge(places.as_deref(), since, &[*start; MARK_BYTES], *issued_at);
+        for (start, issued_at, now) in tokens {
+            let seen = judge(known.as_ref(), &[start; MARK_BYTES], issued_at, now);
             copied.push(seen == Seen::Copied);
-            if let Seen::Moved(now) = seen {
-                (places, since) = (Some(now), Some(*issued_at));
+            if let Seen::Moved(places) = seen {
+                assert!(places.marks.len() <= MAX_MARKS * MARK_BYTES);
+                known = Some(places);
             }
         }
         copied
     }
 
+    /// The same for tokens that come as soon as they are made.
+    fn at_once(tokens: &[(u8, UnixMs)]) -> Vec<bool> {
+        seen(tokens.iter().map(|(start, at)| (*start, *at, *at)))
+    }
+
     #[test]
     fn starts_that_follow_one_another_are_no_copy() {
-        let starts: Vec<_> = (0..100).flat_map(|n: u8| [(n, i64::from(n)); 3]).collect();
-        assert!(!seen(&starts).contains(&true));
+        let starts: Vec<_> = (0..200).flat_map(|n: u8| [(n, i64::from(n) * 6 * MINUTE); 3]).collect();
+        assert!(!at_once(&starts).contains(&true));
     }
 
     #[test]
     fn a_start_that_comes_back_is_a_copy() {
-        assert_eq!(seen(&[(1, 10), (2, 20), (1, 30)]), [false, false, true]);
-        assert!(seen(&[(1, 10), (2, 20), (2, 25), (3, 30), (1, 40)])[4]);
+        assert_eq!(at_once(&[(1, 10), (2, 20), (1, 30)]), [false, false, true]);
+        assert!(at_once(&[(1, 10), (2, 20), (2, 25), (3, 30), (1, 40)])[4]);
         // Four machines in turn: each but the one that was seen last is a return.
         let turns: Vec<_> = (0..8).map(|n: u8| (n % 4, i64::from(n))).collect();
-        assert_eq!(seen(&turns), [false, false, false, false, true, true, true, false]);
+        assert_eq!(at_once(&turns), [false, false, false, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_start_that_comes_back_after_many_others_is_a_copy() {
+        assert!(at_once(&[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (1, 60)])[5]);
+        // As slowly as is taken for starts of a vehicle, for three hours.
+        let others = (1..30).map(|n: u8| (n, i64::from(n) * 6 * MINUTE));
+        let mut tokens: Vec<_> = [(0, 0)].into_iter().chain(others).collect();
+        assert!(!at_once(&tokens).contains(&true));
+        tokens.push((0, 180 * MINUTE));
+        assert_eq!(at_once(&tokens).last(), Some(&true));
+    }
+
+    #[test]
+    fn more_starts_in_an_hour_than_a_vehicle_has_are_a_copy_and_are_not_written_down() {
+        let starts: Vec<_> = (0..20).map(|n: u8| (n, i64::from(n) * MINUTE)).collect();
+        let copied = at_once(&starts);
+        let most = usize::try_from(MAX_MOVES).unwrap();
+        assert!(!copied[..most].contains(&true));
+        assert!(!copied[most..].contains(&false));
+        // Nor do a day's starts count for the next hour, wherever the service's clock was put.
+        for now in [60 * MINUTE, -MINUTE] {
+            let mut later: Vec<_> = starts[..most].iter().map(|(start, at)| (*start, *at, *at)).collect();
+            later.push((99, 60 * MINUTE, now));
+            assert_eq!(seen(later).last(), Some(&false));
+        }
+    }
+
+    #[test]
+    fn a_token_from_ahead_of_the_clock_puts_no_alarm_off() {
+        assert_eq!(seen([(1, 10, 10), (2, 600, 15), (1, 20, 20)]), [false, false, true]);
     }
 
     #[test]
     fn a_request_that_was_long_on_the_way_is_none() {
-        assert_eq!(seen(&[(1, 10), (2, 20), (1, 19), (1, 20)]), [false; 4]);
+        assert_eq!(at_once(&[(1, 10), (2, 20), (1, 19), (1, 20)]), [false; 4]);
     }
 }

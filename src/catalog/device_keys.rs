@@ -11,6 +11,18 @@ pub struct OldKey {
     pub since: UnixMs,
 }
 
+/// Where a vehicle's tokens came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicePlaces {
+    /// Hashes of 8 bytes of the machine's starts, the newest first.
+    pub marks: Vec<u8>,
+    /// The first token of the newest, by the vehicle's clock; never later than when it came.
+    pub since: UnixMs,
+    /// New ones within the hour that began at `moves_since`, by the service's clock.
+    pub moves: i64,
+    pub moves_since: UnixMs,
+}
+
 /// A vehicle's row, locked.
 pub struct HeldDevice {
     pub public_key: Vec<u8>,
@@ -142,18 +154,21 @@ impl Tx {
         &mut self,
         id: DeviceId,
         before: Option<&[u8]>,
-        places: &[u8],
-        since: UnixMs,
+        now: &DevicePlaces,
     ) -> Result<bool, CatalogError> {
-        let done =
-            sqlx::query("UPDATE devices SET places = $1, place_since = $2 WHERE id = $3 AND coalesce(places, $4) = $5")
-                .bind(places.to_vec())
-                .bind(since)
-                .bind(id.as_bytes().to_vec())
-                .bind(Vec::new())
-                .bind(before.unwrap_or_default().to_vec())
-                .execute(self.connection())
-                .await?;
+        let done = sqlx::query(
+            "UPDATE devices SET places = $1, place_since = $2, place_moves = $3, place_moves_since = $4 \
+             WHERE id = $5 AND coalesce(places, $6) = $7",
+        )
+        .bind(now.marks.clone())
+        .bind(now.since)
+        .bind(now.moves)
+        .bind(now.moves_since)
+        .bind(id.as_bytes().to_vec())
+        .bind(Vec::new())
+        .bind(before.unwrap_or_default().to_vec())
+        .execute(self.connection())
+        .await?;
         Ok(done.rows_affected() == 1)
     }
 

@@ -10,8 +10,8 @@ use crate::model::{DeviceId, DeviceState, OwnerId, TenantId, UnixMs};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.places, d.place_since, d.copied_at, \
-             d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at FROM devices d ",
+            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.places, d.place_since, d.place_moves, \
+             d.place_moves_since, d.copied_at, d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at FROM devices d ",
             $rest
         )
     };
@@ -43,8 +43,11 @@ pub struct DeviceRow {
     pub next_key: Option<Vec<u8>>,
     /// Hashes of 8 bytes of the machine's starts that its tokens came from, the newest first.
     pub places: Option<Vec<u8>>,
-    /// By the vehicle's clock: the first token of the newest.
+    /// The first token of the newest, by the vehicle's clock; never later than when it came.
     pub place_since: Option<UnixMs>,
+    /// New places within the hour that began at `place_moves_since`, by the service's clock.
+    pub place_moves: Option<i64>,
+    pub place_moves_since: Option<UnixMs>,
     /// When its owner was last told that there is a copy of its key.
     pub copied_at: Option<UnixMs>,
     pub sealed_about: Vec<u8>,
@@ -180,6 +183,8 @@ fn read(row: &AnyRow) -> Result<DeviceRow, CatalogError> {
         next_key: row.maybe_bytes("next_key")?,
         places: row.maybe_bytes("places")?,
         place_since: row.maybe_int("place_since")?,
+        place_moves: row.maybe_int("place_moves")?,
+        place_moves_since: row.maybe_int("place_moves_since")?,
         copied_at: row.maybe_int("copied_at")?,
         sealed_about: row.bytes("sealed_about")?,
         paired_at: row.int("paired_at")?,

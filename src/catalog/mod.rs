@@ -51,7 +51,7 @@ pub use connect::{Catalog, Config, Tx};
 pub use credentials::{CredentialRow, NewCredential};
 pub use decoys::{DecoyRow, NewDecoy};
 pub use deliveries::{Claimed, DeliveryLease, DeliveryRow};
-pub use device_keys::{HeldDevice, OldKey};
+pub use device_keys::{DevicePlaces, HeldDevice, OldKey};
 pub use devices::{DeviceRow, NewDevice};
 pub use erasures::{ErasureKind, ErasureRow};
 pub use error::CatalogError;

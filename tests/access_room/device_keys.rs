@@ -206,24 +206,26 @@ async fn two_machines_on_one_key_are_told_once_a_day_and_a_drive_is_not() {
     for house in House::both().await {
         let owner = house.owner("driver@example.org").await;
         let (device, key) = a_vehicle(&house, &owner).await;
-        // Whatever its addresses are: it starts anew every day and speaks all the time.
-        for start in 10..20_u8 {
+        // Whatever its addresses are: it starts anew every six minutes and speaks all the time.
+        for start in 10..50_u8 {
             for second in 0..3 {
-                let token = from([start; 8], device, &key, i64::from(start) * SECOND + second);
-                house.device_by(&token).await.unwrap();
+                house
+                    .device_by(&from([start; 8], device, &key, house.since_start() + second))
+                    .await
+                    .unwrap();
             }
+            house.clock.advance(6 * MINUTE);
         }
-        house.device_by(&from(HERE, device, &key, MINUTE)).await.unwrap();
-        house
-            .device_by(&from(ELSEWHERE, device, &key, MINUTE + 1))
-            .await
-            .unwrap();
+        let now = house.since_start();
+        house.device_by(&from(HERE, device, &key, now)).await.unwrap();
+        house.clock.advance(1);
+        house.device_by(&from(ELSEWHERE, device, &key, now + 1)).await.unwrap();
         // Long on the way.
-        house.device_by(&from(HERE, device, &key, MINUTE)).await.unwrap();
+        house.device_by(&from(HERE, device, &key, now)).await.unwrap();
         assert_eq!(told(&house, &owner).await, 0);
         for turn in 2..6 {
             for place in [HERE, ELSEWHERE] {
-                let token = from(place, device, &key, MINUTE + turn);
+                let token = from(place, device, &key, now + turn);
                 house.device_by(&token).await.expect("it is told, not refused");
             }
         }
@@ -253,6 +255,7 @@ async fn a_token_without_a_place_beside_those_with_one_is_another_place() {
             .expect("an older client");
     }
     house.device_by(&from(HERE, device, &key, 10)).await.unwrap();
+    house.clock.advance(20);
     house.device_by(&from(AFTER, device, &key, 20)).await.unwrap();
     assert_eq!(told(&house, &owner).await, 0);
     house.device_by(&at(device, &key, 30)).await.unwrap();
@@ -383,4 +386,41 @@ async fn a_vehicle_has_so_many_keys_and_keeps_the_last_of_them() {
     let refused = announce(&house, device, (&at(device, last, now), last), &more).await;
     refused!(refused, LimitReached { limit: 64, .. });
     house.device_by(&at(device, last, now)).await.expect("it goes on");
+}
+
+#[tokio::test]
+async fn a_thief_who_makes_up_a_start_for_each_token_is_told_of() {
+    for house in House::both().await {
+        let owner = house.owner("driver@example.org").await;
+        let (device, key) = a_vehicle(&house, &owner).await;
+        house.device_by(&from(HERE, device, &key, 0)).await.unwrap();
+        for token in 1..=9_u8 {
+            let token = from([100 + token; 8], device, &key, i64::from(token));
+            house.device_by(&token).await.unwrap();
+        }
+        assert_eq!(told(&house, &owner).await, 0);
+        let before = house.catalog.active_device(device).await.unwrap().unwrap();
+        house
+            .device_by(&from([200; 8], device, &key, 10))
+            .await
+            .expect("it is told, not refused");
+        assert_eq!(told(&house, &owner).await, 1);
+        let after = house.catalog.active_device(device).await.unwrap().unwrap();
+        assert_eq!((after.places, after.place_moves), (before.places, Some(10)));
+    }
+}
+
+#[tokio::test]
+async fn a_start_from_ahead_of_the_clock_does_not_hide_the_vehicles_return() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, key) = a_vehicle(&house, &owner).await;
+    house.device_by(&from(HERE, device, &key, 0)).await.unwrap();
+    house
+        .device_by(&from(ELSEWHERE, device, &key, 10 * MINUTE))
+        .await
+        .unwrap();
+    house.clock.advance(SECOND);
+    house.device_by(&from(HERE, device, &key, SECOND)).await.unwrap();
+    assert_eq!(told(&house, &owner).await, 1);
 }

@@ -10,7 +10,7 @@ use dashvault::access::{
 };
 use dashvault::audit::{Audit, EventKind, Happened};
 use dashvault::catalog::{self, Catalog, ClipPublication, NewClip};
-use dashvault::model::{ClipId, ClipState, FixedClock, OwnerId};
+use dashvault::model::{ClipId, ClipState, Clock as _, FixedClock, OwnerId};
 use dashvault::store::{self, Store};
 use dashvault::vault::{self, ClipSummary, Manifest, Vault};
 use dashvault_keys::provider::{Keyring, ProviderConfig};
@@ -83,6 +83,10 @@ impl House {
     /// Access of another process on the same catalogue and store: nothing in memory is shared.
     async fn another_node(&self) -> Access {
         open(&self.keyring, &self.catalog, &self.store, &self.clock).await.2
+    }
+
+    fn since_start(&self) -> i64 {
+        self.clock.now_ms() - START
     }
 
     /// Adds an owner and shows the API token.
