@@ -70,6 +70,15 @@ impl Access {
             "keys of one vehicle, which has to be paired anew then",
             u32::try_from(had).unwrap_or(u32::MAX),
         )?;
+        let now = inner.clock.now_ms();
+        let since = now - ANNOUNCE_STEP_MS;
+        // Before anything is opened or written; the transaction looks again, for two at once.
+        if row.key_announced_at.is_some_and(|announced| announced > since) {
+            return Err(TOO_SOON);
+        }
+        if inner.catalog.is_device_key(next).await? {
+            return Err(KEY_USED);
+        }
         let keys = inner.vault.owner_keys(row.owner).await?;
         let change = inner.vault.change_vehicles(&keys, |vehicles| {
             if let Some(vehicle) = found(vehicles, row.id) {
@@ -77,17 +86,12 @@ impl Access {
             }
         });
         let change = change.await?;
-        let now = inner.clock.now_ms();
         let mut tx = inner.catalog.begin().await?;
         if tx.is_device_key(next).await? {
             return Err(KEY_USED);
         }
-        let since = now - ANNOUNCE_STEP_MS;
         if !tx.announce_device_key(row.id, current, next, now, since).await? {
-            return Err(AccessError::LimitReached {
-                what: "announced keys in ten minutes",
-                limit: 1,
-            });
+            return Err(TOO_SOON);
         }
         inner.vault.record_kek(&mut tx, &change).await?;
         Ok(tx.commit().await?)
@@ -117,6 +121,11 @@ impl Access {
         Some((keys, about.label))
     }
 }
+
+const TOO_SOON: AccessError = AccessError::LimitReached {
+    what: "announced keys in ten minutes",
+    limit: 1,
+};
 
 /// A key is one vehicle's and one owner's: else two owners' rows would name the same one.
 pub(super) const KEY_USED: AccessError = AccessError::Invalid {

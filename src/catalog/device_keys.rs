@@ -1,8 +1,13 @@
 //! A vehicle's keys as they follow one another, and what tells that one of them has been copied.
 
+use sqlx::any::AnyRow;
+
 use super::row::Row;
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{DeviceId, OwnerId, UnixMs};
+
+const VEHICLES_OF_KEY: &str = "SELECT (SELECT COUNT(*) FROM devices WHERE public_key = $1) + \
+     (SELECT COUNT(*) FROM devices WHERE next_key = $1) + (SELECT COUNT(*) FROM device_old_keys WHERE key = $1) AS vehicles";
 
 /// A key that a vehicle had, or that it announced and another one after it.
 pub struct OldKey {
@@ -31,6 +36,12 @@ pub struct HeldDevice {
 }
 
 impl Catalog {
+    /// Whether a key is, was or will be some vehicle's, whoever's it is, revoked or not.
+    pub async fn is_device_key(&self, key: &[u8; 32]) -> Result<bool, CatalogError> {
+        let row = sqlx::query(VEHICLES_OF_KEY).bind(key.to_vec());
+        any_vehicle(&row.fetch_one(self.readers()).await?)
+    }
+
     /// The keys that a vehicle no longer has.
     pub async fn old_device_keys(&self, id: DeviceId) -> Result<Vec<OldKey>, CatalogError> {
         let rows = sqlx::query("SELECT key, since FROM device_old_keys WHERE device_id = $1")
@@ -49,16 +60,10 @@ impl Catalog {
 }
 
 impl Tx {
-    /// Whether a key is, was or will be some vehicle's, whoever's it is, revoked or not.
+    /// [`Catalog::is_device_key`], as this transaction sees it.
     pub async fn is_device_key(&mut self, key: &[u8; 32]) -> Result<bool, CatalogError> {
-        let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM devices WHERE public_key = $1) + (SELECT COUNT(*) FROM devices WHERE next_key = $1) \
-             + (SELECT COUNT(*) FROM device_old_keys WHERE key = $1) AS vehicles",
-        )
-        .bind(key.to_vec())
-        .fetch_one(self.connection())
-        .await?;
-        Ok(Row::new("devices", &row).size("vehicles")? > 0)
+        let row = sqlx::query(VEHICLES_OF_KEY).bind(key.to_vec());
+        any_vehicle(&row.fetch_one(self.connection()).await?)
     }
 
     /// Locks the row of a vehicle that is not revoked until the commit, as [`Self::hold_owner`] does an owner's.
@@ -183,4 +188,8 @@ impl Tx {
                 .await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+fn any_vehicle(row: &AnyRow) -> Result<bool, CatalogError> {
+    Ok(Row::new("devices", row).size("vehicles")? > 0)
 }

@@ -10,7 +10,7 @@ use crate::model::{DeviceId, DeviceState, OwnerId, TenantId, UnixMs};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.places, d.place_since, d.place_moves, \
+            "SELECT d.id, d.owner_id, d.state, d.public_key, d.next_key, d.key_announced_at, d.places, d.place_since, d.place_moves, \
              d.place_moves_since, d.copied_at, d.sealed_about, d.paired_at, d.last_seen_at, d.revoked_at FROM devices d ",
             $rest
         )
@@ -41,6 +41,8 @@ pub struct DeviceRow {
     pub public_key: Vec<u8>,
     /// Announced, and not used yet.
     pub next_key: Option<Vec<u8>>,
+    /// When it last announced one.
+    pub key_announced_at: Option<UnixMs>,
     /// Hashes of 8 bytes of the machine's starts that its tokens came from, the newest first.
     pub places: Option<Vec<u8>>,
     /// The first token of the newest, by the vehicle's clock; never later than when it came.
@@ -181,6 +183,7 @@ fn read(row: &AnyRow) -> Result<DeviceRow, CatalogError> {
         state: row.state("state")?,
         public_key: row.bytes("public_key")?,
         next_key: row.maybe_bytes("next_key")?,
+        key_announced_at: row.maybe_int("key_announced_at")?,
         places: row.maybe_bytes("places")?,
         place_since: row.maybe_int("place_since")?,
         place_moves: row.maybe_int("place_moves")?,

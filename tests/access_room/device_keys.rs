@@ -3,7 +3,9 @@
 use dashvault::access::{AccessError, NextKeyProof, OwnerSession};
 use dashvault::audit::EventKind;
 use dashvault::model::DeviceId;
+use dashvault::store::Location;
 use dashvault_keys::token::{DeviceClaims, DeviceKey, sign_device_token, sign_next_key, sign_placed_token};
+use futures_util::StreamExt as _;
 
 use crate::vehicles::{a_code, a_vehicle, pair};
 use crate::{DAY, House, MINUTE, SECOND, START, refused};
@@ -423,4 +425,43 @@ async fn a_start_from_ahead_of_the_clock_does_not_hide_the_vehicles_return() {
     house.clock.advance(SECOND);
     house.device_by(&from(HERE, device, &key, SECOND)).await.unwrap();
     assert_eq!(told(&house, &owner).await, 1);
+}
+
+/// Objects in the key plane, and names that are reserved for more.
+async fn written(house: &House) -> (usize, usize) {
+    let objects = house.store.list(Location::KeyPlane).count().await;
+    let reserved = house.catalog.ended_intents(i64::MAX, 1_000).await.unwrap();
+    (objects, reserved.len())
+}
+
+#[tokio::test]
+async fn announcements_that_are_refused_write_nothing() {
+    for house in House::both().await {
+        let owner = house.owner("driver@example.org").await;
+        let (device, key) = a_vehicle(&house, &owner).await;
+        let (_, others) = a_vehicle(&house, &owner).await;
+        let announce_next = async |next: &DeviceKey| {
+            let now = house.since_start();
+            announce(&house, device, (&at(device, &key, now), &key), next).await
+        };
+        let before = written(&house).await;
+        announce_next(&DeviceKey::make()).await.unwrap();
+        let after_one = written(&house).await;
+        assert!(after_one.0 > before.0, "an announcement goes to the key plane");
+        for _ in 0..20 {
+            refused!(announce_next(&DeviceKey::make()).await, LimitReached { limit: 1, .. });
+        }
+        house.clock.advance(10 * MINUTE);
+        for _ in 0..5 {
+            refused!(
+                announce_next(&others).await,
+                Invalid {
+                    field: "public_key",
+                    ..
+                }
+            );
+        }
+        assert_eq!(written(&house).await, after_one);
+        announce_next(&DeviceKey::make()).await.expect("ten minutes later");
+    }
 }
