@@ -5,6 +5,7 @@
 //! power cut at any time costs at most what was on the wire.
 
 mod desk;
+mod doubt;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::budget::{Allowance, Budget};
 use crate::folder::Folder;
 use crate::journal::{Journal, State};
 use crate::link::{Link, LinkSource};
+use crate::mark::Mark;
 use crate::policy::KeptPolicy;
 use crate::run::Run;
 use crate::source::Source;
@@ -228,13 +230,20 @@ impl Courier {
         }
     }
 
-    /// The clip, read once for its SHA-256 in its life in the queue; none when it cannot be, or another goes first.
+    /// The clip, read once for its SHA-256 in its life in the queue, and again when it may be another by now; none when it
+    /// cannot be, or another goes first, or nothing of it is to be sent.
     async fn read(&mut self, choice: &Choice, tell: &Tell<'_>) -> Result<Option<Source>, ClientError> {
         let Self { client, budget, desk } = self;
         let Some(mut entry) = desk.journal.get(&choice.path).cloned() else {
             return Ok(None);
         };
-        let read = match entry.digest() {
+        let mark = choice
+            .path
+            .metadata()
+            .ok()
+            .and_then(|about| Mark::of(&choice.path, &about));
+        let known = entry.digest().filter(|_| desk.is_as_read(&entry, mark));
+        let read = match known {
             Some(digest) => Source::known(&entry.path, entry.stamp, digest).await,
             None => {
                 let hashing = Source::hash(&choice.path, |bytes, total| {
@@ -254,7 +263,9 @@ impl Courier {
                         if matches!(interruption, Interruption::Gone) {
                             desk.rest_for(&choice.path, CHANGED);
                         }
-                        interrupted(choice, interruption, tell);
+                        if !choice.is_in_doubt {
+                            interrupted(choice, interruption, tell);
+                        }
                         return Ok(None);
                     }
                 }
@@ -262,8 +273,14 @@ impl Courier {
         };
         match read {
             Ok(source) if source.stamp() == entry.stamp => {
-                if entry.sha256.is_none() {
+                desk.has_read(&source);
+                if matches!(entry.state, State::Delivered { .. }) {
+                    desk.recognise(entry, &source, tell)?;
+                    return Ok(None);
+                }
+                if known.is_none() {
                     entry.sha256 = Some(source.sha256().to_owned());
+                    entry.mark = source.mark();
                     desk.journal.put(entry)?;
                 }
                 Ok(Some(source))

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use crate::journal::About;
+use crate::mark::{Mark, is_kept_at};
 use crate::source::{Stamp, media_type};
 
 /// Folders in folders: date, kind, camera, rendition.
@@ -38,6 +39,8 @@ pub(crate) struct Folder {
     seen: HashMap<PathBuf, Seen>,
     /// Inodes of files under an unfinished name.
     unfinished: HashSet<u64>,
+    /// Of each file system that a look has come across.
+    keeps_marks: HashMap<u64, bool>,
     /// What was beyond the limit and of no note.
     dull: HashSet<u64>,
     limit: usize,
@@ -45,6 +48,9 @@ pub(crate) struct Folder {
 
 struct Seen {
     stamp: Stamp,
+    mark: Option<Mark>,
+    /// Its bytes were read, and it was there ever since.
+    is_read: bool,
     since: Instant,
     is_finished: bool,
     sidecar: Option<Stamp>,
@@ -66,6 +72,7 @@ struct Walk {
 pub(crate) struct Found {
     pub path: PathBuf,
     pub stamp: Stamp,
+    pub mark: Option<Mark>,
     pub about: About,
 }
 
@@ -86,6 +93,7 @@ impl Folder {
             settle,
             seen: HashMap::new(),
             unfinished: HashSet::new(),
+            keeps_marks: HashMap::new(),
             dull: HashSet::new(),
             limit: MAX_FILES,
         }
@@ -94,6 +102,8 @@ impl Folder {
     /// Looks through the folder; every finished clip, known or not. `is_known` tells files that were finished before.
     pub fn look(&mut self, now: Instant, is_known: impl Fn(&Path, Stamp) -> bool) -> io::Result<Vec<Found>> {
         let mut walk = Walk::default();
+        // Another card may have been put in.
+        self.keeps_marks.clear();
         self.walk(&self.root, 0, &mut walk)?;
         let mut unfinished = HashSet::new();
         for seen in self.seen.values_mut() {
@@ -114,6 +124,7 @@ impl Folder {
             .map(|(path, seen)| Found {
                 path: path.clone(),
                 stamp: seen.stamp,
+                mark: seen.mark,
                 about: seen.about.clone(),
             })
             .collect())
@@ -124,8 +135,24 @@ impl Folder {
         self.seen.values().any(|seen| !seen.is_finished)
     }
 
+    /// A file's bytes were read.
+    pub fn has_read(&mut self, path: &Path, stamp: Stamp) {
+        if let Some(seen) = self.seen.get_mut(path).filter(|seen| seen.stamp == stamp) {
+            seen.is_read = true;
+        }
+    }
+
+    /// Whether a file's bytes were read, and it was there at each look since.
+    pub fn is_as_read(&self, path: &Path, stamp: Stamp) -> bool {
+        self.seen
+            .get(path)
+            .is_some_and(|seen| seen.stamp == stamp && seen.is_read)
+    }
+
     fn see(&mut self, path: PathBuf, about: &Metadata, now: Instant, is_known: impl Fn(&Path, Stamp) -> bool) {
         let stamp = Stamp::of(about);
+        let keeps = *self.keeps_marks.entry(about.dev()).or_insert_with(|| is_kept_at(&path));
+        let mark = keeps.then(|| Mark::kept(about));
         let sidecar = sidecar_of(&path).metadata().ok().map(|about| Stamp::of(&about));
         let renamed = self.unfinished.contains(&about.ino());
         let before = self.seen.get(&path).filter(|seen| seen.stamp == stamp);
@@ -140,6 +167,8 @@ impl Folder {
         };
         let seen = Seen {
             stamp,
+            mark,
+            is_read: before.is_some_and(|seen| seen.is_read),
             since,
             is_finished,
             sidecar,

@@ -12,6 +12,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::MAX_FILES;
+use crate::mark::Mark;
 use crate::source::Stamp;
 use crate::{ClientError, Doing, file};
 
@@ -50,6 +51,9 @@ pub(crate) struct Entry {
     pub about: About,
     /// Lower-case hexadecimal, once it was read.
     pub sha256: Option<String>,
+    /// The file that was read; none from before marks were kept, and on a file system that keeps none.
+    #[serde(default)]
+    pub mark: Option<Mark>,
     #[serde(flatten)]
     pub state: State,
 }
@@ -87,6 +91,7 @@ impl Entry {
             stamp,
             about,
             sha256: None,
+            mark: None,
             state: State::Waiting,
         }
     }

@@ -16,6 +16,7 @@ mod file;
 mod folder;
 mod journal;
 mod link;
+mod mark;
 mod memory;
 mod pause;
 mod pipe;

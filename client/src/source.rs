@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use crate::mark::Mark;
 use crate::{ClientError, file};
 
 /// Bytes of one read: few calls, little memory.
@@ -30,6 +31,7 @@ pub(crate) struct Stamp {
 pub(crate) struct Source {
     path: PathBuf,
     stamp: Stamp,
+    mark: Option<Mark>,
     digest: [u8; 32],
     sha256: String,
 }
@@ -55,16 +57,23 @@ impl Source {
         if bytes == 0 {
             return Err(ClientError::Empty { path: path.to_owned() });
         }
-        if bytes != about.len() {
+        let (stamp, mark) = (Stamp::of(&about), Mark::of(path, &about));
+        let now = file.metadata().await.map_err(failed)?;
+        if bytes != about.len() || (Stamp::of(&now), Mark::of(path, &now)) != (stamp, mark) {
             return Err(ClientError::Changed { path: path.to_owned() });
         }
         let digest = sum.finish();
         Ok(Self {
             path: path.to_owned(),
-            stamp: Stamp::of(&about),
+            stamp,
+            mark,
             sha256: HEXLOWER.encode(&digest),
             digest,
         })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn bytes(&self) -> u64 {
@@ -94,6 +103,11 @@ impl Source {
         self.stamp
     }
 
+    /// The file that was read, where the file system knows.
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
     /// When the file was last modified, milliseconds since 1970.
     pub fn modified_ms(&self) -> Option<i64> {
         let at = self.stamp.modified_ns.div_euclid(1_000_000);
@@ -114,6 +128,7 @@ impl Source {
         Ok(Self {
             path: path.to_owned(),
             stamp,
+            mark: Mark::of(path, &about),
             sha256: HEXLOWER.encode(&digest),
             digest,
         })
@@ -132,7 +147,7 @@ impl Source {
         let failed = |source| file::unreadable(&self.path, source);
         let mut file = File::open(&self.path).await.map_err(failed)?;
         let about = file.metadata().await.map_err(failed)?;
-        if Stamp::of(&about) != self.stamp {
+        if (Stamp::of(&about), Mark::of(&self.path, &about)) != (self.stamp, self.mark) {
             return Err(ClientError::Changed {
                 path: self.path.clone(),
             });

@@ -1,7 +1,7 @@
 //! What is known and decided between two pieces of sending: which clips there are, which goes next, what waits for what.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{CourierOptions, News, Tell};
 use crate::ask::Setback;
 use crate::budget::{Budget, Class, LEAST_GRANT_BYTES};
 use crate::connection::now_ms;
-use crate::folder::{Folder, sidecar_of};
+use crate::folder::Folder;
 use crate::journal::{About, Entry, Journal, State};
 use crate::link::Link;
 use crate::memory::Memory;
@@ -35,7 +35,9 @@ pub(crate) struct Desk {
     pub options: CourierOptions,
     pub journal: Journal,
     pub policy: KeptPolicy,
-    folder: Folder,
+    pub folder: Folder,
+    /// What was delivered, and may be another file by now.
+    pub doubts: HashSet<PathBuf>,
     /// What failed, and when it may be tried again.
     rests: HashMap<PathBuf, Rest>,
     /// The same for the vault as a whole: what does not come before the clip that met it waits too.
@@ -69,6 +71,8 @@ pub(crate) struct Choice {
     pub about: About,
     pub class: Class,
     pub link: Link,
+    /// It is read again, and not sent.
+    pub is_in_doubt: bool,
     stamp: Stamp,
     rank: Rank,
 }
@@ -87,6 +91,7 @@ impl Desk {
             journal,
             policy,
             folder,
+            doubts: HashSet::new(),
             rests: HashMap::new(),
             vault_rest: None,
             vault_pauses: Pauses::default(),
@@ -118,9 +123,9 @@ impl Desk {
             sleep(self.options.look_every).await;
             self.turn(client, tell).await?;
             match self.journal.get(&under_way.path) {
-                Some(entry) if entry.stamp == under_way.stamp => {
+                Some(entry) if entry.stamp == under_way.stamp && self.is_in_doubt(entry) == under_way.is_in_doubt => {
                     let link = self.options.link.now();
-                    if link != under_way.link || !self.may_go(entry, link) {
+                    if !under_way.is_in_doubt && (link != under_way.link || !self.may_go(entry, link)) {
                         return Ok(Interruption::Link);
                     }
                 }
@@ -140,17 +145,23 @@ impl Desk {
         let vault_rest = self.vault_rest.filter(|(until, _)| *until > now);
         let may_go_now = |entry: &&Entry| {
             !self.is_resting(&entry.path)
-                && vault_rest.is_none_or(|(_, rank)| self.rank(entry) < rank)
-                && self.may_go(entry, link)
-                && self.is_affordable(entry, link, client, budget)
+                && (self.is_in_doubt(entry)
+                    || vault_rest.is_none_or(|(_, rank)| self.rank(entry) < rank)
+                        && self.may_go(entry, link)
+                        && self.is_affordable(entry, link, client, budget))
         };
         let best = self.journal.entries().filter(may_go_now);
-        let best = best.min_by_key(|entry| (self.rank(entry), entry.stamp.modified_ns, &entry.path))?;
+        // Of clips that are worth the same, those that are to be sent come first.
+        let best = best.min_by_key(|entry| {
+            let is_in_doubt = self.is_in_doubt(entry);
+            (self.rank(entry), is_in_doubt, entry.stamp.modified_ns, &entry.path)
+        })?;
         Some(Choice {
             path: best.path.clone(),
             about: best.about.clone(),
             class: self.class(best),
             link,
+            is_in_doubt: self.is_in_doubt(best),
             stamp: best.stamp,
             rank: self.rank(best),
         })
@@ -161,6 +172,7 @@ impl Desk {
         let link = self.options.link.now();
         let is_to_do = |entry: &Entry| match entry.state {
             State::Sent { .. } => link != Link::None,
+            State::Delivered { .. } => self.is_in_doubt(entry) && !self.is_resting(&entry.path),
             _ => self.may_go(entry, link) && self.is_affordable(entry, link, client, budget),
         };
         self.options.once && !self.folder.is_written_to() && !self.journal.entries().any(is_to_do)
@@ -228,6 +240,8 @@ impl Desk {
             Setback::Final(error @ ClientError::Refused { .. }) if error.is_of_one_file() => {
                 return self.refuse(&choice.path, &error, client, tell);
             }
+            // What was delivered stays so until other bytes were read in its place.
+            Setback::Final(error) if choice.is_in_doubt => (Duration::ZERO, error),
             Setback::Final(error) if error.is_of_one_file() => {
                 // Gone or changed: it is found again if it is there.
                 self.journal.forget(&choice.path)?;
@@ -286,6 +300,7 @@ impl Desk {
         };
         self.is_folder_away = false;
         let now_ms = client.vault_ms().unwrap_or_else(now_ms);
+        self.doubts.clear();
         let mut fresh = Vec::new();
         for found in found {
             match self.journal.get(&found.path) {
@@ -299,6 +314,9 @@ impl Desk {
                         State::Refused { at_ms, .. } if now_ms.saturating_sub(at_ms) > REFUSED_MS => {
                             entry.state = State::Waiting;
                             fresh.push(entry);
+                        }
+                        State::Delivered { .. } if !self.is_as_read(&entry, found.mark) => {
+                            self.doubts.insert(entry.path);
                         }
                         // What a crash kept from being removed.
                         State::Delivered { .. } if self.options.delete && !self.is_resting(&entry.path) => {
@@ -466,37 +484,12 @@ impl Desk {
         Ok(())
     }
 
-    /// Removes a clip whose receipt is verified and kept, if it is still the file that the receipt stands for.
-    fn delete(&mut self, entry: &Entry, tell: &Tell<'_>) -> Result<(), ClientError> {
-        let State::Delivered { .. } = entry.state else {
-            return Ok(());
-        };
-        let about = entry.path.symlink_metadata();
-        if !about.is_ok_and(|about| about.is_file() && Stamp::of(&about) == entry.stamp) {
-            return Ok(());
-        }
-        if let Err(source) = std::fs::remove_file(&entry.path) {
-            // A card that is locked.
-            let rest = self.rests.entry(entry.path.clone()).or_default();
-            let pause = rest.pauses.next(REMOVAL);
-            rest.until = Some(Instant::now() + pause);
-            tell(News::Setback {
-                file: Some(entry.path.clone()),
-                reason: format!("it is delivered and cannot be removed: {source}"),
-                pause,
-            });
-            return Ok(());
-        }
-        // One that stays behind is not a clip.
-        let _ = std::fs::remove_file(sidecar_of(&entry.path));
-        // A clip that a power cut brings back must still be known as delivered.
-        if file::sync_folder_of(&entry.path).is_ok() {
-            self.journal.forget(&entry.path)?;
-        }
-        tell(News::Deleted {
-            file: entry.path.clone(),
-        });
-        Ok(())
+    /// A card that is locked.
+    pub fn rest_after_removal(&mut self, path: &Path) -> Duration {
+        let rest = self.rests.entry(path.to_owned()).or_default();
+        let pause = rest.pauses.next(REMOVAL);
+        rest.until = Some(Instant::now() + pause);
+        pause
     }
 
     fn refuse(

@@ -3,9 +3,11 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dashvault_client::{Client, ClientError, Courier, CourierOptions, Device, Link, LinkSource, News, Stage, pair};
+use dashvault_keys::digest;
+use data_encoding::HEXLOWER;
 
 use crate::fake::{CODE, Fake, Mishap};
 
@@ -17,8 +19,16 @@ struct Car {
 
 impl Car {
     async fn paired() -> Self {
+        Self::paired_with(tempfile::tempdir().unwrap()).await
+    }
+
+    /// One with a card that tells of a file no more than its length and time: its file system is none that is relied on.
+    async fn paired_with_plain_card() -> Self {
+        Self::paired_with(tempfile::tempdir_in("/dev/shm").unwrap()).await
+    }
+
+    async fn paired_with(dir: tempfile::TempDir) -> Self {
         let fake = Fake::start();
-        let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("vehicle")).unwrap();
         let car = Self { fake, dir };
         pair(&car.fake.url, CODE, &car.device_file()).await.unwrap();
@@ -302,4 +312,84 @@ async fn an_event_finds_a_place_in_a_queue_that_is_full() {
     assert!(after.iter().any(is_delivered), "{after:?}");
     let is_of_routine = |news: &News| matches!(news, News::Delivered(done) if done.file != event);
     assert!(!after.iter().any(is_of_routine), "{after:?}");
+}
+
+/// The camera's clock is dead and its clips are as long as each other: another clip of the same name, length and time.
+fn record_another(clip: &Path, modified: SystemTime) -> String {
+    let length = 5_000;
+    std::fs::write(clip, vec![77; length]).unwrap();
+    let file = std::fs::File::options().write(true).open(clip).unwrap();
+    file.set_modified(modified).unwrap();
+    HEXLOWER.encode(&digest::sha256(&vec![77; length]))
+}
+
+fn is_delivered(told: &[News], sum: &str) -> bool {
+    told.iter()
+        .any(|news| matches!(news, News::Delivered(done) if done.sha256 == sum))
+}
+
+#[tokio::test]
+async fn another_clip_that_looks_like_one_that_was_delivered_is_brought_too_and_not_deleted_before() {
+    for car in [Car::paired().await, Car::paired_with_plain_card().await] {
+        for is_removed in [true, false] {
+            let clip = car.record("20200101_000000.mp4", 5_000);
+            let modified = clip.metadata().unwrap().modified().unwrap();
+            car.run(false).await.0.unwrap();
+            if is_removed {
+                std::fs::remove_file(&clip).unwrap();
+            }
+            let sum = record_another(&clip, modified);
+            car.fake.state().posts = [Mishap::Status(403, 0)].into();
+            let (ended, told) = car.run(true).await;
+            assert!(matches!(ended, Err(ClientError::Unwelcome { .. })), "{told:?}");
+            assert!(clip.exists(), "a receipt for other bytes: {told:?}");
+            let (ended, told) = car.run(true).await;
+            ended.unwrap();
+            assert!(is_delivered(&told, &sum) && !clip.exists(), "{told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clip_that_was_seen_gone_is_another_when_it_is_there_again() {
+    for car in [Car::paired().await, Car::paired_with_plain_card().await] {
+        let clip = car.record("20200101_000000.mp4", 5_000);
+        let modified = clip.metadata().unwrap().modified().unwrap();
+        let told = Mutex::new(Vec::new());
+        let tell = |news| told.lock().unwrap().push(news);
+        let mut courier = car.courier(false);
+        courier.run(&tell).await.unwrap();
+        std::fs::remove_file(&clip).unwrap();
+        courier.run(&tell).await.unwrap();
+        let sum = record_another(&clip, modified);
+        courier.run(&tell).await.unwrap();
+        let told = told.into_inner().unwrap();
+        assert!(is_delivered(&told, &sum), "{told:?}");
+        assert!(clip.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_delivered_clip_that_is_still_the_same_is_known_after_a_start_without_a_question() {
+    for (car, readings) in [(Car::paired().await, 0), (Car::paired_with_plain_card().await, 1)] {
+        let clip = car.record("a.mp4", 5_000);
+        car.run(false).await.0.unwrap();
+        let asked = |fake: &Fake| {
+            fake.state()
+                .requests
+                .iter()
+                .filter(|told| !told.starts_with("GET vehicle"))
+                .count()
+        };
+        let before = asked(&car.fake);
+        for delete in [false, true] {
+            let (ended, told) = car.run(delete).await;
+            ended.unwrap();
+            assert_eq!(asked(&car.fake), before, "{told:?}");
+            let is_reading =
+                |news: &&News| matches!(news, News::Progress { progress, .. } if progress.stage == Stage::Hashing);
+            assert_eq!(told.iter().filter(is_reading).count(), readings, "{told:?}");
+            assert_eq!(clip.exists(), !delete);
+        }
+    }
 }
