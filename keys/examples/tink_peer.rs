@@ -50,7 +50,6 @@ fn seal(wish: &Wish, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, Box<dyn
             "padded_length": sealed.padded_length,
             "size": sealed.size,
             "commitment": HEXLOWER.encode(&sealed.commitment),
-            "sha256": HEXLOWER.encode(&sealed.sha256),
         })
     );
     Ok(object)

@@ -1,7 +1,8 @@
 //! The task that owns a request's bytes: cuts them into pieces, makes them durable, moves the offset.
 //!
-//! It outlives the request. While one piece is sealed, stored and committed the next one fills; a piece is committed only
-//! after the one before it, so what the offset promises never has a hole.
+//! It outlives the request. A piece is sealed as it fills, and goes to the store in parts where that takes small ones. While
+//! one piece is made durable and committed the next one fills; a piece is committed only after the one before it, so what
+//! the offset promises never has a hole.
 
 use std::sync::Arc;
 
@@ -10,24 +11,25 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::Buffer;
+use super::budget::Share;
 use super::checksum::Sum;
 use super::committer::{Advance, Committed, Order};
 use super::live::{Name, PieceKey, Registered};
 use super::{IngestError, Inner};
 use crate::catalog::{PieceRow, UploadStep};
-use crate::model::{ClipId, OwnerId};
+use crate::model::{ClipId, ObjectId, OwnerId};
+use crate::vault::PieceWriter;
 
-/// A piece is at most this long: a sync of 4 MiB takes about 2 ms, so larger ones gain nothing, and this is lost with a cut
-/// of power at most.
-pub(super) const PIECE_BYTES: usize = 4 << 20;
+/// A piece is at most this long: so much that a request of 5 MB, which many clients send, is one piece with one sync and
+/// one commit.
+pub(super) const PIECE_BYTES: usize = 6 << 20;
 /// Chunks on their way from the request to the writer.
 pub(super) const CHUNKS: usize = 1;
 /// Names reserved in one commit. Unused ones are swept.
-const NAMES: usize = 8;
+const NAMES: usize = 16;
 /// How long a reserved name may wait for its piece.
 const NAME_LEASE_MS: i64 = 60 * 60 * 1000;
-/// A name is used only if its lease lasts so much longer: no store takes this long for 4 MiB.
+/// A name is used only if its lease lasts so much longer: no store takes this long for a piece.
 const NAME_MARGIN_MS: i64 = 30 * 60 * 1000;
 
 /// What a request hands its writer. A channel that closes before `End` is a body that was cut.
@@ -70,24 +72,41 @@ struct Stored {
     piece: PieceRow,
 }
 
+/// The piece that fills.
+struct Filling {
+    key: Arc<PieceKey>,
+    name: ObjectId,
+    sealing: PieceWriter,
+    length: usize,
+    share: Share,
+}
+
 struct State {
-    buffer: Buffer,
-    /// Offset of the buffer's first byte.
+    /// None until the next byte.
+    filling: Option<Filling>,
+    /// Offset of that piece's first byte.
     start: u64,
     /// When the piece that fills has to end.
     due: Option<Instant>,
     storing: Option<JoinHandle<Result<Option<Stored>, IngestError>>>,
     /// Pieces of a body with a checksum, which are committed together.
     staged: Vec<Stored>,
-    /// Bytes that arrived and did not fit the buffer.
+    /// Bytes that arrived and did not fit the piece.
     rest: Bytes,
+}
+
+impl State {
+    /// Bytes in the piece that fills.
+    fn filled(&self) -> usize {
+        self.filling.as_ref().map_or(0, |piece| piece.length)
+    }
 }
 
 impl Writer {
     /// Takes everything that arrives until the end, a cut or a stop. The offset after all that is durable.
     pub async fn run(mut self, mut arriving: mpsc::Receiver<Arrived>) -> Result<u64, IngestError> {
         let mut state = State {
-            buffer: self.inner.budget.buffer(),
+            filling: None,
             start: self.offset,
             due: None,
             storing: None,
@@ -110,9 +129,9 @@ impl Writer {
     async fn receive(&mut self, state: &mut State, arriving: &mut mpsc::Receiver<Arrived>) -> Result<End, IngestError> {
         let mut end = End::Cut;
         loop {
-            self.fill(state)?;
+            self.fill(state).await?;
             let may_store = state.storing.is_none();
-            let is_full = state.buffer.len() >= PIECE_BYTES && !self.is_last(state);
+            let is_full = state.filled() >= PIECE_BYTES && !self.is_last(state);
             let has_to_end = is_full || !state.rest.is_empty();
             if has_to_end && may_store {
                 self.store(state);
@@ -141,15 +160,15 @@ impl Writer {
         }
     }
 
-    /// Moves arrived bytes into the piece that fills.
-    fn fill(&mut self, state: &mut State) -> Result<(), IngestError> {
+    /// Seals arrived bytes into the piece that fills, as many as there is room for.
+    async fn fill(&mut self, state: &mut State) -> Result<(), IngestError> {
         if state.rest.is_empty() {
             return Ok(());
         }
-        let arrived = state.start + (state.buffer.len() + state.rest.len()) as u64;
+        let arrived = state.start + (state.filled() + state.rest.len()) as u64;
         if arrived > self.limit {
             return Err(IngestError::TooLarge {
-                limit: self.limit - self.offset,
+                limit: self.limit.saturating_sub(self.offset),
             });
         }
         if self.sum.is_some() && arrived - self.offset > super::Checksum::MAX_BODY_BYTES {
@@ -157,37 +176,64 @@ impl Writer {
                 limit: super::Checksum::MAX_BODY_BYTES,
             });
         }
-        let taken = state.buffer.take(&state.rest, PIECE_BYTES);
-        let taken = state.rest.split_to(taken);
+        if state.filling.is_none() {
+            state.filling = Some(self.begin(state.start).await?);
+        }
+        let piece = state.filling.as_mut().expect("it was just begun");
+        let room = piece.room(state.rest.len(), &self.inner);
+        let taken = state.rest.split_to(room);
         if let Some(sum) = &mut self.sum {
             sum.update(&taken);
         } else if state.due.is_none() && !taken.is_empty() {
             // Nothing of a body with a checksum is told before its end, so time cuts no piece of it.
             state.due = Some(Instant::now() + self.inner.config.piece_time);
         }
-        Ok(())
+        piece.length += taken.len();
+        Ok(piece.sealing.write(&taken).await?)
+    }
+
+    async fn begin(&self, start: u64) -> Result<Filling, IngestError> {
+        let inner = &self.inner;
+        let key = inner.live.key(self.id, || inner.vault.make_upload_key(self.id))?;
+        let name = self.name().await?;
+        Ok(Filling {
+            sealing: inner.vault.begin_piece(&key.key, self.owner, name, start).await?,
+            key,
+            name,
+            length: 0,
+            share: inner.budget.share(),
+        })
+    }
+
+    async fn name(&self) -> Result<ObjectId, IngestError> {
+        let inner = &self.inner;
+        let now = inner.clock.now_ms();
+        if let Some(name) = inner.live.take_name(self.id, now + NAME_MARGIN_MS) {
+            return Ok(name);
+        }
+        let lease_until = now + NAME_LEASE_MS;
+        let mut names = inner.vault.reserve_pieces(self.id, NAMES, lease_until).await?;
+        let name = names.pop().expect("as many names as were asked for");
+        let rest = names.into_iter().map(|id| Name { id, lease_until });
+        inner.live.keep_names(self.id, rest);
+        Ok(name)
     }
 
     /// Whether the piece that fills would complete the upload. It waits for the end of the body, which shows whether the
     /// upload is longer than it said.
     fn is_last(&self, state: &State) -> bool {
-        self.length == Some(state.start + state.buffer.len() as u64)
+        self.length == Some(state.start + state.filled() as u64)
     }
 
-    /// Ends the piece that fills and begins to store it.
+    /// Ends the piece that fills and begins to make it durable.
     fn store(&self, state: &mut State) {
-        let buffer = std::mem::replace(&mut state.buffer, self.inner.budget.buffer());
+        let Some(piece) = state.filling.take() else { return };
         let start = state.start;
-        state.start += buffer.len() as u64;
+        state.start += piece.length as u64;
         state.due = None;
-        let at = Piece {
-            inner: Arc::clone(&self.inner),
-            id: self.id,
-            owner: self.owner,
-            start,
-            step: self.sum.is_none().then(|| self.step(start, state.start)),
-        };
-        state.storing = Some(tokio::spawn(at.store(buffer)));
+        let step = self.sum.is_none().then(|| self.step(start, state.start));
+        let (inner, id) = (Arc::clone(&self.inner), self.id);
+        state.storing = Some(tokio::spawn(piece.store(inner, id, start, step)));
     }
 
     fn step(&self, from: u64, to: u64) -> UploadStep {
@@ -220,8 +266,8 @@ impl Writer {
         }
         let all_or_nothing = self.sum.is_some();
         if !(all_or_nothing && end != End::Whole) {
-            while !state.buffer.is_empty() || !state.rest.is_empty() {
-                self.fill(&mut state)?;
+            while state.filling.is_some() || !state.rest.is_empty() {
+                self.fill(&mut state).await?;
                 self.store(&mut state);
                 let done = state.storing.take().expect("it is being stored").await;
                 self.settle(&mut state, done)?;
@@ -253,55 +299,43 @@ impl Writer {
     }
 }
 
-/// A piece on its way to the store.
-struct Piece {
-    inner: Arc<Inner>,
-    id: ClipId,
-    owner: OwnerId,
-    start: u64,
-    /// The step that the piece is worth; none when it waits for a checksum.
-    step: Option<UploadStep>,
-}
-
-impl Piece {
-    /// Seals and stores, and commits if there is nothing to wait for; then none.
-    async fn store(self, buffer: Buffer) -> Result<Option<Stored>, IngestError> {
-        let inner = &self.inner;
-        let key = inner.live.key(self.id, || inner.vault.make_upload_key(self.id))?;
-        let name = self.name().await?;
-        let bytes = buffer.bytes();
-        let commitment = inner
-            .vault
-            .put_piece(&key.key, self.owner, name, self.start, bytes)
-            .await?;
-        let piece = PieceRow {
-            id: name,
-            upload: self.id,
-            key: key.key.id,
-            start: self.start,
-            length: bytes.len() as u64,
-            commitment,
-        };
-        drop(buffer);
-        let stored = Stored { key, piece };
-        match self.step {
-            Some(step) => commit(inner, step, vec![stored]).await.map(|()| None),
-            None => Ok(Some(stored)),
+impl Filling {
+    /// How many of `wanted` bytes it has room for. When that is none, the piece has to end here.
+    fn room(&mut self, wanted: usize, inner: &Inner) -> usize {
+        let wanted = wanted.min(PIECE_BYTES - self.length);
+        let memory = |length| inner.vault.piece_memory_bytes(length);
+        let most = memory(PIECE_BYTES);
+        let may_hold = self.share.reach(memory(self.length + wanted), most);
+        if may_hold < most {
+            wanted.min(may_hold.saturating_sub(self.length))
+        } else {
+            wanted
         }
     }
 
-    async fn name(&self) -> Result<crate::model::ObjectId, IngestError> {
-        let inner = &self.inner;
-        let now = inner.clock.now_ms();
-        if let Some(name) = inner.live.take_name(self.id, now + NAME_MARGIN_MS) {
-            return Ok(name);
+    /// Makes it durable, and commits if there is nothing to wait for, which is a `step`; then none.
+    async fn store(
+        self,
+        inner: Arc<Inner>,
+        upload: ClipId,
+        start: u64,
+        step: Option<UploadStep>,
+    ) -> Result<Option<Stored>, IngestError> {
+        let commitment = self.sealing.finish().await?;
+        let piece = PieceRow {
+            id: self.name,
+            upload,
+            key: self.key.key.id,
+            start,
+            length: self.length as u64,
+            commitment,
+        };
+        drop(self.share);
+        let stored = Stored { key: self.key, piece };
+        match step {
+            Some(step) => commit(&inner, step, vec![stored]).await.map(|()| None),
+            None => Ok(Some(stored)),
         }
-        let lease_until = now + NAME_LEASE_MS;
-        let mut names = inner.vault.reserve_pieces(self.id, NAMES, lease_until).await?;
-        let name = names.pop().expect("as many names as were asked for");
-        let rest = names.into_iter().map(|id| Name { id, lease_until });
-        inner.live.keep_names(self.id, rest);
-        Ok(name)
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use object_store::local::LocalFileSystem;
 
 use super::{Backend, Location, Store, StoreError};
+use crate::model::ObjectId;
 
 /// A half file this old belongs to no living writer: a job's lease ends long before.
 const HALF_FILE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,6 +28,9 @@ pub(super) async fn open(dir: &Path) -> Result<Store, StoreError> {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|e| unusable(&e))?;
             remove_half_files(&path, SystemTime::now()).map_err(|e| unusable(&e))?;
+            if location == Location::Staging {
+                make_shelves(&path, location).map_err(|e| unusable(&e))?;
+            }
             let store = LocalFileSystem::new_with_prefix(&path).map_err(|e| unusable(&e))?;
             Ok(Backend {
                 folder: Some(path.into()),
@@ -70,6 +74,25 @@ pub(super) async fn used_permille(folder: &Path) -> Result<u32, StoreError> {
     Ok(u32::try_from(permille).unwrap_or(1000))
 }
 
+/// Makes every shelf that a name may want, so that no piece of an upload waits until a new one is durable too.
+fn make_shelves(folder: &Path, location: Location) -> io::Result<()> {
+    let mut made = false;
+    // A shelf's two characters are an id's first ten bits.
+    for first_bits in 0..1_u16 << 10 {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&(first_bits << 6).to_be_bytes());
+        let name = location.name(ObjectId::from_bytes(id));
+        match DirBuilder::new().mode(0o700).create(folder.join(&name[..2])) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => {
+                other?;
+                made = true;
+            }
+        }
+    }
+    if made { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
 /// Removes `…#number` files that were last written long ago.
 fn remove_half_files(location: &Path, now: SystemTime) -> io::Result<()> {
     for shelf in std::fs::read_dir(location)? {
@@ -100,7 +123,6 @@ fn is_half(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ObjectId;
 
     #[tokio::test]
     async fn a_removal_that_cannot_be_made_durable_is_told() {

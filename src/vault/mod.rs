@@ -17,6 +17,7 @@ mod keys;
 mod mirror;
 mod objects;
 mod outage;
+mod outgoing;
 mod owners;
 mod read;
 pub mod records;
@@ -65,7 +66,7 @@ pub use records::{
 pub use recover::{Finding, Recovered, Stage, Told};
 pub use replay::Replayed;
 pub use sameness::BegunIndexes;
-pub use uploads::{PieceRef, UploadKey};
+pub use uploads::{PieceRef, PieceWriter, UploadKey};
 pub use vehicles::KekChange;
 pub use verify::{Flaw, Unfit};
 pub use waiting::IngestKey;

@@ -57,7 +57,7 @@ pub struct StoredObject {
 }
 
 impl SealedObject {
-    pub(super) fn new(id: ObjectId, kind: ObjectKind, rendition: String, sealed: &Sealed) -> Self {
+    pub(super) fn new(id: ObjectId, kind: ObjectKind, rendition: String, sealed: &Sealed, sha256: [u8; 32]) -> Self {
         Self {
             id,
             kind,
@@ -68,7 +68,7 @@ impl SealedObject {
             size_bytes: sealed.size,
             commitment: sealed.commitment,
             length: sealed.length,
-            sha256: sealed.sha256,
+            sha256,
         }
     }
 

@@ -5,6 +5,7 @@ use dashvault_keys::object::{self, Opener, Pinned, Place, Sealer};
 use dashvault_keys::{Secret32, Zeroizing, ingest};
 
 use super::keys::padded_json;
+use super::outgoing::Outgoing;
 use super::read;
 use super::records::UploadMetadata;
 use super::{Vault, VaultError};
@@ -18,6 +19,9 @@ const METADATA_INFO: &[u8] = b"dcv1/upload metadata";
 const METADATA_PAD_BYTES: usize = 512;
 /// Four times what ingest makes: a row that asks for more is damaged, and nothing of that size is read.
 const MAX_PIECE_BYTES: u64 = 16 << 20;
+const TOO_LONG: VaultError = VaultError::OverLimit {
+    limit_bytes: MAX_PIECE_BYTES,
+};
 
 /// The key under which one process seals the pieces that it receives of one upload.
 pub struct UploadKey {
@@ -39,7 +43,43 @@ pub struct PieceRef {
     pub commitment: [u8; 32],
 }
 
+/// A piece that is sealed as it comes: at most one segment of it is in memory in plaintext. Dropped without
+/// [`PieceWriter::finish`], what was stored is left to the sweep.
+pub struct PieceWriter {
+    sealer: Sealer,
+    out: Outgoing,
+    length: u64,
+}
+
+impl PieceWriter {
+    /// Seals more of it, and sends what fills a part of the store.
+    pub async fn write(&mut self, plain: &[u8]) -> Result<(), VaultError> {
+        self.length += plain.len() as u64;
+        if self.length > MAX_PIECE_BYTES {
+            return Err(TOO_LONG);
+        }
+        for step in plain.chunks(read::STEP_BYTES) {
+            self.sealer.push(step, self.out.sealed()).map_err(|_| TOO_LONG)?;
+            self.out.send_whole_parts().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends it and makes it durable; its commitment.
+    pub async fn finish(mut self) -> Result<[u8; 32], VaultError> {
+        let about = self.sealer.finish(self.out.sealed()).map_err(|_| TOO_LONG)?;
+        self.out.finish().await?;
+        Ok(about.commitment)
+    }
+}
+
 impl Vault {
+    /// How many sealed bytes of a piece are in memory at most, of `length` that it has.
+    pub fn piece_memory_bytes(&self, length: usize) -> usize {
+        // One part fills while the one before is on its way.
+        length.min(2 * self.inner.store.part_bytes(Location::Staging))
+    }
+
     /// A fresh key for one upload.
     pub fn make_upload_key(&self, upload: ClipId) -> Result<UploadKey, VaultError> {
         let (id, key) = (UploadKeyId::random(), Secret32::make_random());
@@ -113,7 +153,26 @@ impl Vault {
         Ok(ids)
     }
 
-    /// Seals one piece under a reserved id and makes it durable; its commitment.
+    /// Begins a piece under a reserved id.
+    pub async fn begin_piece(
+        &self,
+        key: &UploadKey,
+        owner: OwnerId,
+        id: ObjectId,
+        start: u64,
+    ) -> Result<PieceWriter, VaultError> {
+        self.may_write(&[Bucket::Staging]).await?;
+        let rendition = rendition(start);
+        let place = self.piece_place(key, owner, &rendition);
+        let sealer = Sealer::new(&key.key, &place, *id.as_bytes(), object::PIECE_LOG2_SEGMENT);
+        Ok(PieceWriter {
+            sealer: sealer.map_err(|_| TOO_LONG)?,
+            out: Outgoing::new(self, Location::Staging, id),
+            length: 0,
+        })
+    }
+
+    /// Seals one piece of which all is there, and makes it durable; its commitment.
     pub async fn put_piece(
         &self,
         key: &UploadKey,
@@ -122,31 +181,9 @@ impl Vault {
         start: u64,
         plain: &[u8],
     ) -> Result<[u8; 32], VaultError> {
-        self.may_write(&[Bucket::Staging]).await?;
-        let too_long = VaultError::OverLimit {
-            limit_bytes: MAX_PIECE_BYTES,
-        };
-        let length = plain.len() as u64;
-        if length > MAX_PIECE_BYTES {
-            return Err(too_long);
-        }
-        let rendition = rendition(start);
-        let place = self.piece_place(key, owner, &rendition);
-        let Ok(mut sealer) = Sealer::new(&key.key, &place, *id.as_bytes(), object::PIECE_LOG2_SEGMENT) else {
-            return Err(too_long);
-        };
-        let size = object::size(length, object::PIECE_LOG2_SEGMENT);
-        let mut sealed = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        for part in plain.chunks(read::STEP_BYTES) {
-            let pushed = sealer.push(part, &mut sealed);
-            pushed.expect("a piece is far shorter than an object may be");
-            tokio::task::yield_now().await;
-        }
-        let about = sealer.finish(&mut sealed);
-        let about = about.expect("a piece is far shorter than an object may be");
-        self.inner.store.put(Location::Staging, id, sealed.into()).await?;
-        self.keep_or_remove(Location::Staging, id).await?;
-        Ok(about.commitment)
+        let mut piece = self.begin_piece(key, owner, id, start).await?;
+        piece.write(plain).await?;
+        piece.finish().await
     }
 
     /// Opens one piece.

@@ -99,8 +99,6 @@ pub struct Sealed {
     pub size: u64,
     /// The commitment to the object's key.
     pub commitment: [u8; 32],
-    /// SHA-256 of the plaintext without padding.
-    pub sha256: [u8; 32],
 }
 
 /// What is pinned outside an object before it is read.

@@ -7,7 +7,7 @@ use super::prelude::{Prelude, Salts};
 use super::segment::SegmentKey;
 use super::{ObjectError, PRELUDE_BYTES, Place, SUITE, Sealed, padded_length, size};
 use crate::Secret32;
-use crate::digest::{Sha256, random};
+use crate::digest::random;
 
 /// Padding is pushed in runs of this many zeros.
 const ZEROS: [u8; 4096] = [0; 4096];
@@ -23,7 +23,6 @@ pub struct Sealer {
     kind: u8,
     index: u32,
     segment: Zeroizing<Vec<u8>>,
-    hash: Sha256,
     length: u64,
     /// Zeros of the padding so far.
     padding: u64,
@@ -67,7 +66,6 @@ impl Sealer {
             index: 0,
             // In full at once: a growing vector would leave copies of plaintext behind.
             segment: Zeroizing::new(Vec::with_capacity(1 << log2_segment)),
-            hash: Sha256::new(),
             length: 0,
             padding: 0,
             written: 0,
@@ -86,7 +84,6 @@ impl Sealer {
         let length = self.length.saturating_add(plain.len() as u64);
         layout::check(padded_length(length, self.kind), self.prelude.log2_segment())?;
         self.length = length;
-        self.hash.update(plain);
         self.append(plain, out)
     }
 
@@ -123,7 +120,6 @@ impl Sealer {
             padded_length,
             size: self.written,
             commitment: self.commitment,
-            sha256: self.hash.finish(),
         })
     }
 
