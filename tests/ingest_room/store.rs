@@ -10,11 +10,11 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 /// What befalls writes from now on.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Weather {
     full: AtomicBool,
     away: AtomicBool,
@@ -32,6 +32,13 @@ impl Weather {
 
     pub fn slow(&self, by: Duration) {
         self.slow_ms.store(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    async fn wait(&self) {
+        let slow = self.slow_ms.load(Ordering::SeqCst);
+        if slow > 0 {
+            tokio::time::sleep(Duration::from_millis(slow)).await;
+        }
     }
 
     fn failure(&self) -> Option<object_store::Error> {
@@ -69,10 +76,7 @@ impl fmt::Debug for MoodyStore {
 #[async_trait]
 impl ObjectStore for MoodyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let slow = self.weather.slow_ms.load(Ordering::SeqCst);
-        if slow > 0 {
-            tokio::time::sleep(Duration::from_millis(slow)).await;
-        }
+        self.weather.wait().await;
         match self.weather.failure() {
             Some(failure) => Err(failure),
             None => self.inner.put_opts(location, payload, opts).await,
@@ -80,7 +84,10 @@ impl ObjectStore for MoodyStore {
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
+        Ok(Box::new(MoodyUpload {
+            inner: self.inner.put_multipart_opts(location, opts).await?,
+            weather: self.weather.clone(),
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -101,5 +108,34 @@ impl ObjectStore for MoodyStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// An upload in parts over the same weather; its end takes as long as a whole put.
+#[derive(Debug)]
+struct MoodyUpload {
+    inner: Box<dyn MultipartUpload>,
+    weather: std::sync::Arc<Weather>,
+}
+
+#[async_trait]
+impl MultipartUpload for MoodyUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        match self.weather.failure() {
+            Some(failure) => Box::pin(async { Err(failure) }),
+            None => self.inner.put_part(data),
+        }
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.weather.wait().await;
+        match self.weather.failure() {
+            Some(failure) => Err(failure),
+            None => self.inner.complete().await,
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
     }
 }
