@@ -135,6 +135,7 @@ impl Access {
         let mut tx = inner.catalog.begin().await?;
         if tx.revoke_device(session.owner(), device, now).await? {
             tx.fence_uploads_of(session.owner(), device).await?;
+            tx.remove_wishes_of_device(session.owner(), device).await?;
             inner.vault.record_kek(&mut tx, &change).await?;
             let event = NewEvent {
                 text: Some((&keys, about.label)),

@@ -16,6 +16,7 @@ mod owners;
 mod pairing;
 mod principal;
 mod redeem;
+mod wishes;
 mod words;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use owners::{Owner, OwnerAdded, SignIn, SignedIn};
 pub use pairing::{Paired, PairingCode};
 pub use principal::{DeviceSession, LinkSession, LinkSpan, OwnerSession, Principal};
 pub use redeem::Redeemed;
+pub use wishes::Wish;
 
 use crate::audit::Audit;
 use crate::catalog::Catalog;

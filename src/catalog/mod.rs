@@ -42,6 +42,7 @@ mod upload_parts;
 mod uploads;
 mod walks;
 mod watchers;
+mod wishes;
 
 pub use attestations::{AttestationRow, WatchedRow};
 pub use brakes::{Allowance, Used};
@@ -79,3 +80,4 @@ pub use upload_keys::UploadKeyRow;
 pub use uploads::{Begun, NewUpload, OpenUploads, UploadRow, UploadStep, UploadTraits};
 pub use walks::{FindingRow, MOST_FINDINGS, NewFinding, WalkRow};
 pub use watchers::{WatchGapRow, WatcherRow, silent_after_ms};
+pub use wishes::{NewWish, WishRow};

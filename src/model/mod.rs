@@ -18,5 +18,6 @@ pub use range::{ByteRange, RangeError};
 pub use state::{
     Bucket, ClipState, Concat, CredentialKind, DecoyKind, DeviceState, EventKind, Grade, JobKind, JobState,
     LinkMediaState, MediaKind, NOT_AS_DECLARED, ObjectKind, Severity, UnknownState, UploadState, Verdict, WalkStage,
+    WishState,
 };
 pub use trouble::Trouble;

@@ -222,6 +222,16 @@ states! {
         Removed = "removed",
     }
 
+    /// What became of an owner's wish.
+    WishState {
+        /// The vehicle has not answered.
+        Open = "open",
+        /// What was wished for came.
+        Come = "come",
+        /// The vehicle does not hold it.
+        Missing = "missing",
+    }
+
     /// What happened, as an owner's activity tells it.
     EventKind {
         /// An owner was added.

@@ -60,6 +60,7 @@ impl Inner {
             self.vault.record_burial(&mut tx, buried).await?;
         }
         tx.delete_links_of(clip).await?;
+        tx.remove_wishes_of_clip(clip).await?;
         tx.commit().await?;
         self.catalog.checkpoint().await?;
         Ok(())

@@ -180,6 +180,7 @@ impl Vault {
         tx.erase_upload(clip, now).await?;
         tx.erase_clip_keys(clip, now).await?;
         tx.delete_links_of(clip).await?;
+        tx.remove_wishes_of_clip(clip).await?;
         tx.retire_mirrors_of(MirrorSubject::Envelope, clip.as_bytes()).await?;
         Ok(Some(row.owner))
     }

@@ -29,6 +29,7 @@ mod rows;
 mod system_records;
 mod tenants;
 mod uploads;
+mod wishes;
 
 /// Runs a test on an empty catalogue of each kind.
 pub async fn both(test: impl AsyncFn(Catalog)) {

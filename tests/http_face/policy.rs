@@ -29,7 +29,8 @@ async fn a_vehicle_is_told_its_operators_policy_and_a_known_one_costs_no_body() 
                 "event": "full", "routine": "none",
                 "day_bytes": 1_000_000, "month_bytes": 8_u64 << 30, "event_reserve_percent": 50,
             },
-            "refresh_secs": 900,
+            "wishes": [],
+            "refresh_secs": 300,
         })
     );
 

@@ -7,7 +7,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{account, clips, devices, exposure, links, policy, session, shared, uploads, usage};
+use super::{account, clips, devices, exposure, links, policy, session, shared, uploads, usage, wishes};
 use crate::http::face::Face;
 use crate::http::problem::{KINDS, MEDIA_TYPE, Problem};
 
@@ -123,6 +123,7 @@ pub(in crate::http) fn openapi_document() -> Document {
             devices::make_pairing_code, devices::pair, devices::list, devices::get, devices::rename, devices::revoke,
             devices::announce_key,
             policy::get,
+            wishes::make, wishes::get, wishes::take_back, wishes::answer,
             uploads::options, uploads::options_of_one, uploads::create, uploads::status, uploads::append, uploads::terminate,
             uploads::receipt, uploads::receipt_keys,
             clips::list, clips::get, clips::delete, clips::erasure, clips::restore, clips::original, clips::poster, clips::rendition, clips::hls,

@@ -17,6 +17,7 @@ mod session;
 mod shared;
 mod uploads;
 mod usage;
+mod wishes;
 
 use std::str::FromStr;
 
@@ -81,6 +82,7 @@ routes! {
     DELETE  "/v1/devices/{id}"                      Owner    devices::revoke;
     GET     "/v1/vehicle/policy"                    Uploader policy::get;
     POST    "/v1/vehicle/key"                       Uploader devices::announce_key;
+    POST    "/v1/vehicle/wishes/{id}"               Uploader wishes::answer;
     OPTIONS "/v1/uploads"                           Anybody  uploads::options;
     POST    "/v1/uploads"                           Uploader uploads::create;
     OPTIONS "/v1/uploads/{id}"                      Anybody  uploads::options;
@@ -94,6 +96,9 @@ routes! {
     DELETE  "/v1/clips/{id}"                        Owner    clips::delete;
     GET     "/v1/clips/{id}/erasure"                Owner    clips::erasure;
     POST    "/v1/clips/{id}/restore"                Owner    clips::restore;
+    POST    "/v1/clips/{id}/wish"                   Owner    wishes::make;
+    GET     "/v1/clips/{id}/wish"                   Owner    wishes::get;
+    DELETE  "/v1/clips/{id}/wish"                   Owner    wishes::take_back;
     GET     "/v1/clips/{id}/original"               Owner    clips::original;
     GET     "/v1/clips/{id}/poster.jpg"             Owner    clips::poster;
     GET     "/v1/clips/{id}/renditions/{name}.mp4"  Owner    clips::rendition;

@@ -1,4 +1,4 @@
-//! What vehicles may send over a link that is paid for by the byte, as one small document with a tag.
+//! What vehicles may send over a link that is paid for by the byte, and what their owners wish, as one small document with a tag.
 //!
 //! A vehicle asks for it again and again, mostly over such a link: what it knows already costs it no body.
 
@@ -8,16 +8,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::health::ProblemBody;
+use crate::access::Principal;
 use crate::http::caller::Uploader;
 use crate::http::face::Face;
 use crate::http::media::knows_tag;
+use crate::http::problem::Problem;
+use crate::model::ClipId;
 
 /// The form of the document; a client that does not know it keeps to its own defaults.
 const VERSION: u32 = 1;
 /// The kinds of clip (`kind` of `Upload-Metadata`) that go first and may use the reserve.
 const EVENT_KINDS: [&str; 1] = ["event"];
-/// How often a vehicle looks whether the document has changed.
-const REFRESH_SECS: u32 = 900;
+/// How often a vehicle looks whether the document has changed: an owner waits so long, and a month of such questions costs some
+/// five megabytes.
+const REFRESH_SECS: u32 = 300;
 
 /// How much of a clip may go over a cellular link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -54,8 +58,19 @@ pub(in crate::http) struct PolicyBody {
     /// The kinds of clip that are events.
     event_kinds: [&'static str; 1],
     cellular: CellularBody,
+    /// What the vehicle's owner asked for, to be sent before everything else: the rest of these clips, which the vehicle has
+    /// sent. It answers each (`POST /v1/vehicle/wishes/{clip_id}`).
+    wishes: Vec<PolicyWishBody>,
     /// To be asked for again after so many seconds, with `If-None-Match`.
     refresh_secs: u32,
+}
+
+/// A wish of the vehicle's owner.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct PolicyWishBody {
+    /// The clip of which there is more on the vehicle.
+    #[schema(value_type = String)]
+    clip_id: ClipId,
 }
 
 /// What may go over a cellular link. Bytes are those of clips, without headers.
@@ -88,7 +103,7 @@ impl Default for VehiclePolicy {
 }
 
 impl VehiclePolicy {
-    fn body(&self) -> PolicyBody {
+    fn body(&self, wishes: Vec<ClipId>) -> PolicyBody {
         PolicyBody {
             version: VERSION,
             event_kinds: EVENT_KINDS,
@@ -99,12 +114,14 @@ impl VehiclePolicy {
                 month_bytes: self.month_bytes,
                 event_reserve_percent: self.event_reserve_percent,
             },
+            wishes: wishes.into_iter().map(|clip_id| PolicyWishBody { clip_id }).collect(),
             refresh_secs: REFRESH_SECS,
         }
     }
 
-    /// The values themselves: two policies have one tag exactly when they say the same, on every node.
-    fn tag(&self) -> String {
+    /// The values themselves: two policies have one tag exactly when they say the same, on every node. Of the wishes, how many they
+    /// are and all their random ids added up bit by bit.
+    fn tag(&self, wishes: &[ClipId]) -> String {
         let Self {
             event,
             routine,
@@ -113,11 +130,17 @@ impl VehiclePolicy {
             event_reserve_percent,
         } = self;
         let [event, routine] = [event, routine].map(|share| *share as u8);
-        format!("\"{VERSION}-{event}{routine}-{day_bytes:x}-{month_bytes:x}-{event_reserve_percent:x}\"")
+        let sum = wishes
+            .iter()
+            .fold(0, |sum, clip| sum ^ u128::from_be_bytes(*clip.as_bytes()));
+        let count = wishes.len();
+        format!(
+            "\"{VERSION}-{event}{routine}-{day_bytes:x}-{month_bytes:x}-{event_reserve_percent:x}-{count:x}-{sum:x}\""
+        )
     }
 }
 
-/// What a vehicle may send over which link. With `If-None-Match` 304 when nothing has changed.
+/// What a vehicle may send over which link, and what its owner wishes. With `If-None-Match` 304 when nothing has changed.
 #[utoipa::path(
     get, path = "/v1/vehicle/policy", tag = "vehicles",
     params(("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
@@ -127,17 +150,29 @@ impl VehiclePolicy {
         (status = "4XX", body = ProblemBody),
     )
 )]
-pub(in crate::http) async fn get(face: web::Data<Face>, _: Uploader, request: HttpRequest) -> HttpResponse {
+pub(in crate::http) async fn get(
+    face: web::Data<Face>,
+    Uploader(principal): Uploader,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let policy = &face.vehicle_policy;
-    let tag = policy.tag();
+    let rooms = face.rooms.clone();
+    let wishes = match principal {
+        Principal::Device(session) => {
+            face.ask(async move { rooms.access.wishes_of_vehicle(&session).await })
+                .await?
+        }
+        Principal::Owner(_) | Principal::Link(_) => Vec::new(),
+    };
+    let tag = policy.tag(&wishes);
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::ETAG, tag.as_str()))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if knows_tag(request.headers(), &tag) {
-        return response.status(actix_web::http::StatusCode::NOT_MODIFIED).finish();
+        return Ok(response.status(actix_web::http::StatusCode::NOT_MODIFIED).finish());
     }
-    response.json(policy.body())
+    Ok(response.json(policy.body(wishes)))
 }
 
 #[cfg(test)]
@@ -169,7 +204,10 @@ mod tests {
                 ..policy.clone()
             },
         ];
-        let tags: std::collections::BTreeSet<_> = others.iter().chain([&policy]).map(VehiclePolicy::tag).collect();
-        assert_eq!(tags.len(), 6, "{tags:?}");
+        let tags = others.iter().chain([&policy]).map(|policy| policy.tag(&[]));
+        let [one, other] = [1, 2].map(|n| ClipId::from_bytes([n; 16]));
+        let wished = [vec![one], vec![other], vec![one, other]].map(|wishes| policy.tag(&wishes));
+        let tags: std::collections::BTreeSet<_> = tags.chain(wished).collect();
+        assert_eq!(tags.len(), 9, "{tags:?}");
     }
 }
