@@ -1,11 +1,14 @@
 //! What was sent over links that are paid for by the byte, counted so that a power cut forgets none of it.
 //!
 //! Bytes are taken from the budget, durably, before they are sent, and what was not sent is given back: a count that is
-//! wrong after a power cut is too high, by one grant at most.
+//! wrong after a power cut is too high, by one grant at most. Processes that upload at the same time share one count.
 
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +19,9 @@ use crate::{ClientError, file};
 const GRANT_BYTES: u64 = 8 << 20;
 /// For less no request is made, unless it is all that is missing.
 pub(crate) const LEAST_GRANT_BYTES: u64 = 64 << 10;
+/// Who counts at the same time holds the count for one small write.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What a clip may draw on.
@@ -64,15 +70,31 @@ impl Budget {
     /// # Errors
     /// [`ClientError::State`] when the count is damaged: what was sent this month is not to be guessed.
     pub fn open(path: PathBuf) -> Result<Self, ClientError> {
-        let count = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|_| ClientError::State { path: path.clone() })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Count::default(),
-            Err(source) => return Err(file::unreadable(&path, source)),
-        };
-        Ok(Self {
-            path,
-            count: Mutex::new(count),
-        })
+        let count = Mutex::new(read(&path)?);
+        Ok(Self { path, count })
+    }
+
+    /// Looks what other processes have taken meanwhile, and what day it is.
+    pub fn look(&self, now_ms: Option<i64>) -> Result<(), ClientError> {
+        let now = read(&self.path)?;
+        let mut turned = now.clone();
+        turned.turn_to(now_ms);
+        if turned == now {
+            *self.count() = now;
+            return Ok(());
+        }
+        let (_lock, mut count) = self.lock()?;
+        self.turn(&mut count, now_ms)
+    }
+
+    /// Turns the count to this time. Kept, so that a day that was wrong once holds no later one in any process.
+    fn turn(&self, count: &mut Count, now_ms: Option<i64>) -> Result<(), ClientError> {
+        let before = count.clone();
+        count.turn_to(now_ms);
+        match *count == before {
+            true => Ok(()),
+            false => self.keep(count),
+        }
     }
 
     /// What a clip of this class may still send now.
@@ -84,6 +106,28 @@ impl Budget {
 
     fn count(&self) -> MutexGuard<'_, Count> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The count as it is for all processes, while nobody else changes it.
+    fn lock(&self) -> Result<(File, MutexGuard<'_, Count>), ClientError> {
+        let path = self.path.with_extension("lock");
+        let failed = |source| file::unreadable(&path, source);
+        let lock = file::open_private(&path).map_err(failed)?;
+        let mut tries = 0;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                TryLockError::WouldBlock if tries < LOCK_TRIES => sleep(LOCK_PAUSE),
+                TryLockError::WouldBlock => {
+                    let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
+                    return Err(ClientError::StateInUse { folder });
+                }
+                TryLockError::Error(source) => return Err(failed(source)),
+            }
+            tries += 1;
+        }
+        let mut count = self.count();
+        *count = read(&self.path)?;
+        Ok((lock, count))
     }
 
     fn keep(&self, count: &Count) -> Result<(), ClientError> {
@@ -131,8 +175,8 @@ impl Count {
 impl<'a> Allowance<'a> {
     /// Takes what may be sent of `wanted` bytes in one request; none when that is too little to ask for.
     pub fn take(&self, wanted: u64, sent: Arc<AtomicU64>) -> Result<Option<Grant<'a>>, ClientError> {
-        let mut count = self.budget.count();
-        count.turn_to((self.now_ms)());
+        let (_lock, mut count) = self.budget.lock()?;
+        self.budget.turn(&mut count, (self.now_ms)())?;
         let bytes = wanted.min(GRANT_BYTES).min(count.left(&self.cellular, self.class));
         if bytes < wanted.min(LEAST_GRANT_BYTES) {
             return Ok(None);
@@ -160,12 +204,22 @@ impl Drop for Grant<'_> {
     fn drop(&mut self) {
         let unsent = self.bytes.saturating_sub(self.sent.load(Ordering::Relaxed));
         if unsent > 0 {
-            let mut count = self.budget.count();
+            // What is kept instead is the higher count, which is the safe one.
+            let Ok((_lock, mut count)) = self.budget.lock() else {
+                return;
+            };
             count.day_bytes = count.day_bytes.saturating_sub(unsent);
             count.month_bytes = count.month_bytes.saturating_sub(unsent);
-            // What is kept instead is the higher count, which is the safe one.
             let _ = self.budget.keep(&count);
         }
+    }
+}
+
+fn read(path: &Path) -> Result<Count, ClientError> {
+    match std::fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|_| ClientError::State { path: path.to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Count::default()),
+        Err(source) => Err(file::unreadable(path, source)),
     }
 }
 
@@ -276,6 +330,18 @@ mod tests {
             Budget::open(path).unwrap().left(&rules, Class::Routine, Some(0)),
             7 << 20
         );
+    }
+
+    #[test]
+    fn two_who_send_at_once_share_one_budget() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sent.json");
+        let rules = cellular(4 << 20, 4 << 20, 0);
+        let (watcher, by_hand) = (Budget::open(path.clone()).unwrap(), Budget::open(path).unwrap());
+        assert_eq!(take(&watcher, rules, Class::Routine, 0, 3 << 20), 3 << 20);
+        assert_eq!(take(&by_hand, rules, Class::Routine, 0, 3 << 20), 1 << 20);
+        watcher.look(Some(0)).unwrap();
+        assert_eq!(watcher.left(&rules, Class::Routine, Some(0)), 0);
     }
 
     #[test]

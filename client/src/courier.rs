@@ -14,6 +14,8 @@ use tokio::time::sleep;
 
 use crate::ask::Setback;
 use crate::budget::{Allowance, Budget};
+use crate::claim::{Claim, open_queue};
+use crate::files::Files;
 use crate::folder::Folder;
 use crate::journal::{Journal, State};
 use crate::link::{Link, LinkSource};
@@ -21,26 +23,36 @@ use crate::mark::Mark;
 use crate::policy::KeptPolicy;
 use crate::run::Run;
 use crate::source::Source;
-use crate::{Client, ClientError, Options, Progress, Stage, Uploaded};
+use crate::{Client, ClientError, Options, Progress, Stage, Uploaded, file};
 
-use desk::{Choice, Desk, Interruption};
+use desk::{Choice, Desk, Interruption, Whence};
 
 /// A clip that changed while it was read is left alone for so long.
 const CHANGED: Duration = Duration::from_secs(1);
 
+/// What is to be brought.
+#[derive(Debug, Clone)]
+pub enum Clips {
+    /// All clips of a folder, and those that come into it. Sub-folders named `event`, `routine`, `small`, `full` and `first`, and a
+    /// file `CLIP.json` beside a clip, say what it is.
+    Folder(PathBuf),
+    /// These files; folders in their paths, and files beside them, say what they are as in a folder. The courier ends with
+    /// them. Nothing of them is remembered but where their uploads live: whoever names them again goes on from there.
+    Files(Vec<PathBuf>),
+}
+
 /// What a courier is to do.
 #[derive(Debug, Clone)]
 pub struct CourierOptions {
-    /// The folder whose clips are brought. Sub-folders named `event`, `routine`, `small`, `full` and `first`, and a file
-    /// `CLIP.json` beside a clip, say what it is.
-    pub folder: PathBuf,
-    /// Where the queue is kept.
+    /// What is brought.
+    pub clips: Clips,
+    /// Where the queue is kept, and what was sent over cellular.
     pub state: PathBuf,
     /// Which link the vehicle is on.
     pub link: LinkSource,
     /// Remove a clip from the folder once its receipt is verified and kept.
     pub delete: bool,
-    /// End when nothing can be done any more, instead of waiting for more.
+    /// End when nothing can be done any more, instead of waiting for more, as with files.
     pub once: bool,
     /// A file that stood still for so long is finished. Zero when every file is renamed into its place.
     pub settle: Duration,
@@ -50,6 +62,14 @@ pub struct CourierOptions {
     pub recorded_at_from_mtime: bool,
     /// The camera's name, for clips that do not say.
     pub camera: Option<String>,
+    /// The kind of the files, whatever they say.
+    pub kind: Option<String>,
+    /// Whether the receipts of files are waited for; a folder's always are.
+    pub wait: bool,
+    /// Give up when nothing was gained for so long. `None` tries for ever.
+    pub give_up_after: Option<Duration>,
+    /// The clips that another vehicle left in the folder are this one's owner's too.
+    pub take_over: bool,
 }
 
 /// What happened.
@@ -82,10 +102,7 @@ pub enum News {
         file: PathBuf,
     },
     /// Every byte of a clip is durable in the vault; its receipt is still to come.
-    Sent {
-        /// The clip.
-        file: PathBuf,
-    },
+    Sent(Uploaded),
     /// The vault has signed that it holds a clip.
     Delivered(Uploaded),
     /// A clip was removed from the folder, after its receipt was verified and kept.
@@ -114,6 +131,14 @@ pub enum News {
         /// No sooner than this.
         pause: Duration,
     },
+    /// Clips that were in the folder before this vehicle had it: another's, whose owner may be another too. They are neither sent
+    /// nor deleted.
+    Foreign {
+        /// Where they are.
+        folder: PathBuf,
+        /// How many.
+        clips: usize,
+    },
     /// Clips wait for another link, or for the next day's budget.
     Held {
         /// How many.
@@ -138,14 +163,26 @@ impl Courier {
     /// [`ClientError::StateInUse`] while another courier works with the same state folder, [`ClientError::State`],
     /// [`ClientError::File`].
     pub fn open(client: Client, options: CourierOptions) -> Result<Self, ClientError> {
-        let journal = Journal::open(&options.state)?;
+        let (journal, clips) = match &options.clips {
+            Clips::Folder(folder) => {
+                let (journal, came_after) = open_queue(&options.state, client.device().id())?;
+                let claim = Claim::new(folder.clone(), client.device().id(), came_after, options.take_over);
+                let folder = Folder::new(folder.clone(), options.settle);
+                (journal, Whence::Folder(folder, claim))
+            }
+            // Beside a courier that watches a folder with the same state.
+            Clips::Files(files) => {
+                file::make_private_folder(&options.state)?;
+                let files = Files::new(files.clone(), options.kind.clone());
+                (Journal::in_memory(), Whence::Files(files))
+            }
+        };
         let budget = Budget::open(options.state.join("sent.json"))?;
         let policy = KeptPolicy::open(options.state.join("policy.json"));
-        let folder = Folder::new(options.folder.clone(), options.settle);
         Ok(Self {
             client,
             budget,
-            desk: Desk::new(options, journal, folder, policy),
+            desk: Desk::new(options, journal, clips, policy),
         })
     }
 
@@ -158,7 +195,7 @@ impl Courier {
     pub async fn run(&mut self, tell: &Tell<'_>) -> Result<(), ClientError> {
         loop {
             let Self { client, budget, desk } = self;
-            desk.turn(client, tell).await?;
+            desk.turn(client, budget, tell).await?;
             if let Some(choice) = desk.best(client, budget) {
                 self.carry(&choice, tell).await?;
                 continue;
@@ -211,12 +248,17 @@ impl Courier {
                 let Some(mut entry) = desk.journal.get(&choice.path).cloned() else {
                     return Ok(());
                 };
+                let sent = Uploaded {
+                    file: choice.path.clone(),
+                    clip_id: url.rsplit('/').next().unwrap_or_default().to_owned(),
+                    bytes: source.bytes(),
+                    sha256: source.sha256().to_owned(),
+                    receipt: None,
+                };
                 entry.state = State::Sent { url };
                 desk.journal.put(entry)?;
                 desk.rested(&choice.path);
-                tell(News::Sent {
-                    file: choice.path.clone(),
-                });
+                tell(News::Sent(sent));
                 Ok(())
             }
             // The budget is used up: the next choice knows.

@@ -57,6 +57,11 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> ClientError {
     }
 }
 
+/// A file or folder that cannot be written.
+pub(crate) fn unwritable(path: &Path, source: io::Error) -> ClientError {
+    failure(path, source)
+}
+
 /// Opens a file that only its owner may read, to lock it; made if it is not there.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();

@@ -130,6 +130,26 @@ impl Folder {
             .collect())
     }
 
+    /// Every clip that is there, finished or not, also beyond what a look takes in; none when they are more than that.
+    pub fn every(&self) -> io::Result<Option<Vec<(PathBuf, Stamp)>>> {
+        let whole = Self {
+            limit: self.limit + 1,
+            ..Self::new(self.root.clone(), self.settle)
+        };
+        let mut walk = Walk::default();
+        whole.walk(&whole.root, 0, &mut walk)?;
+        if walk.files.len() > self.limit {
+            return Ok(None);
+        }
+        let clips = walk.files.into_iter().filter(|(path, _)| !is_unfinished(path));
+        Ok(Some(clips.map(|(path, about)| (path, Stamp::of(&about))).collect()))
+    }
+
+    /// Whether there may be clips that a look does not see.
+    pub fn is_overfull(&self) -> bool {
+        self.seen.len() >= self.limit
+    }
+
     /// Whether some file is still being written, or may be.
     pub fn is_written_to(&self) -> bool {
         self.seen.values().any(|seen| !seen.is_finished)
@@ -262,7 +282,7 @@ fn what_folders_tell(root: &Path, clip: &Path) -> About {
 }
 
 /// What sub-folders and sidecar say; the sidecar, which is about this one clip, has the last word.
-fn what_is_told(root: &Path, clip: &Path) -> About {
+pub(crate) fn what_is_told(root: &Path, clip: &Path) -> About {
     let mut about = what_folders_tell(root, clip);
     let path = sidecar_of(clip);
     let is_short = path.metadata().is_ok_and(|about| about.len() <= MAX_SIDECAR_BYTES);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -76,10 +77,18 @@ pub(crate) enum State {
     Refused { reason: String, at_ms: i64 },
 }
 
+/// A file under its temporary name that is as old as this was left by a power cut: writing one takes moments.
+const LEFT: Duration = Duration::from_secs(60);
+
 /// All entries, and their folder, which is this process's alone.
 pub(crate) struct Journal {
-    folder: PathBuf,
+    /// None while nothing is remembered beyond this process.
+    kept: Option<Kept>,
     entries: BTreeMap<PathBuf, Entry>,
+}
+
+struct Kept {
+    folder: PathBuf,
     _lock: File,
 }
 
@@ -116,8 +125,10 @@ impl Journal {
             let path = found.map_err(failed)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') && name != LOCK {
-                // Half a file that a power cut left.
-                remove(&path)?;
+                // Half a file that a power cut left, or one that another process writes now: the budget and the policy are for all.
+                if name.starts_with(UNFINISHED) || !is_fresh(&path) {
+                    remove(&path)?;
+                }
                 continue;
             }
             if !name.starts_with(PREFIX) {
@@ -130,18 +141,26 @@ impl Journal {
                 _ => remove(&path)?,
             }
         }
+        let folder = folder.to_owned();
         Ok(Self {
-            folder: folder.to_owned(),
+            kept: Some(Kept { folder, _lock: lock }),
             entries,
-            _lock: lock,
         })
+    }
+
+    /// One that ends with its process: of files that somebody names again when they are still to be sent.
+    pub fn in_memory() -> Self {
+        Self {
+            kept: None,
+            entries: BTreeMap::new(),
+        }
     }
 
     pub fn get(&self, path: &Path) -> Option<&Entry> {
         self.entries.get(path)
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
         self.entries.values()
     }
 
@@ -158,16 +177,18 @@ impl Journal {
 
     /// Writes an entry; it is on stable storage then.
     pub fn put(&mut self, entry: Entry) -> Result<(), ClientError> {
-        let text = serde_json::to_vec(&entry).expect("an entry is plain JSON");
-        file::write(&place(&self.folder, &entry.path), &text, false)?;
+        if let Some(kept) = &self.kept {
+            let text = serde_json::to_vec(&entry).expect("an entry is plain JSON");
+            file::write(&place(&kept.folder, &entry.path), &text, false)?;
+        }
         self.entries.insert(entry.path.clone(), entry);
         Ok(())
     }
 
     /// Drops an entry. One that comes back by a power cut names a file that is gone, or is found again.
     pub fn forget(&mut self, path: &Path) -> Result<(), ClientError> {
-        if self.entries.remove(path).is_some() {
-            remove(&place(&self.folder, path))?;
+        if let (Some(_), Some(kept)) = (self.entries.remove(path), &self.kept) {
+            remove(&place(&kept.folder, path))?;
         }
         Ok(())
     }
@@ -222,6 +243,8 @@ impl Journal {
 
 const LOCK: &str = ".lock";
 const PREFIX: &str = "clip-";
+/// What an entry is called while it is written.
+const UNFINISHED: &str = ".clip-";
 
 /// A file's name says nothing that could lead elsewhere.
 fn place(folder: &Path, clip: &Path) -> PathBuf {
@@ -236,6 +259,13 @@ fn read(path: &Path) -> Option<Entry> {
     }
     let entry: Entry = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     (entry.version == VERSION).then_some(entry)
+}
+
+/// Whether a file was written in this minute. A clock that jumps makes it older, not younger.
+fn is_fresh(path: &Path) -> bool {
+    let modified = path.metadata().and_then(|about| about.modified()).ok();
+    let age = modified.and_then(|at| SystemTime::now().duration_since(at).ok());
+    age.is_some_and(|age| age < LEFT)
 }
 
 fn remove(path: &Path) -> Result<(), ClientError> {

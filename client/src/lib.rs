@@ -2,17 +2,20 @@
 //!
 //! A vehicle pairs once ([`pair`]), which leaves a device file. With it a [`Client`] uploads files: each is resumable
 //! over any number of cuts and restarts, and a local file may be deleted only once a signed receipt for it was verified
-//! ([`Uploaded::receipt`]), whatever status codes were met on the way. A [`Courier`] does that for all clips of a folder, in
-//! order of what they are worth, and keeps to what its vault lets go over a link that is paid for by the byte.
+//! ([`Uploaded::receipt`]), whatever status codes were met on the way. A [`Courier`] does that for all clips of a folder, or
+//! for files that somebody names, in order of what they are worth, and keeps to what its vault lets go over a link that is paid
+//! for by the byte.
 
 mod answer;
 mod ask;
 mod budget;
+mod claim;
 mod connection;
 mod courier;
 mod device;
 mod error;
 mod file;
+mod files;
 mod folder;
 mod journal;
 mod link;
@@ -27,8 +30,9 @@ mod rekey;
 mod run;
 mod source;
 mod upload;
+mod wishes;
 
-pub use courier::{Courier, CourierOptions, News, Tell};
+pub use courier::{Clips, Courier, CourierOptions, News, Tell};
 pub use device::{Device, decoy_device_file, pair};
 pub use error::{ClientError, Doing};
 pub use link::{Link, LinkSource};

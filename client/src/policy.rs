@@ -16,6 +16,8 @@ use crate::{Client, ClientError, file};
 const VERSION: u32 = 1;
 /// The vault says how often it is asked, within these.
 const REFRESH: std::ops::RangeInclusive<u64> = 60..=86_400;
+/// More than a vault lets an owner have open with one vehicle.
+const MAX_WISHES: usize = 256;
 /// More kinds than a camera knows.
 const MAX_EVENT_KINDS: usize = 64;
 
@@ -25,7 +27,17 @@ pub(crate) struct Policy {
     version: u32,
     event_kinds: Vec<String>,
     pub cellular: Cellular,
+    /// None of a vault that knows no wishes.
+    #[serde(default)]
+    pub wishes: Vec<Wish>,
     refresh_secs: u64,
+}
+
+/// The owner wants the rest of a clip.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wish {
+    /// The clip that was sent.
+    pub clip_id: String,
 }
 
 /// What may go over a cellular link.
@@ -73,6 +85,7 @@ impl Default for Policy {
                 month_bytes: 8 << 30,
                 event_reserve_percent: 50,
             },
+            wishes: Vec::new(),
             refresh_secs: 900,
         }
     }
@@ -82,6 +95,7 @@ impl Policy {
     fn is_understood(&self) -> bool {
         self.version == VERSION
             && self.event_kinds.len() <= MAX_EVENT_KINDS
+            && self.wishes.len() <= MAX_WISHES
             && self.cellular.event_reserve_percent <= 100
     }
 
@@ -124,6 +138,11 @@ impl KeptPolicy {
 
     pub fn policy(&self) -> &Policy {
         &self.kept.policy
+    }
+
+    /// Asks at the next turn: a wish was answered.
+    pub fn ask_soon(&mut self) {
+        self.due = Instant::now();
     }
 
     /// Asks the vault when it is time to. A vault that does not answer, or answers what is not understood here, changes nothing.

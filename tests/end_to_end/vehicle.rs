@@ -364,11 +364,144 @@ async fn killed_at_any_moment_a_courier_loses_nothing_and_sends_little_twice() {
     assert!(each < PREEMPTION_BYTES, "{each} bytes beyond the clips for each kill");
 }
 
-/// All files beneath a folder.
+impl Drive {
+    /// Uploads files by name, from the card's folder; the exit code, the lines, and what a person reads when it failed.
+    fn upload(&self, more: &[&str], files: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+        let mut command = self.vault.command(["upload", "--server", &self.wire.url, "--device"]);
+        command.arg(&self.device).args(more).args(files).current_dir(&self.card);
+        let ran = command.output().expect("the program");
+        let lines = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"));
+        (
+            ran.status.code(),
+            lines.collect(),
+            String::from_utf8_lossy(&ran.stderr).into_owned(),
+        )
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_named_go_the_best_first_and_programs_are_told_how_far_they_are() {
+    let mut drive = Drive::begin(&[]).await;
+    drive.record("1.mp4", 700_000);
+    drive.record("small/2.mp4", 40_000);
+    let event = drive.record("event/3.mp4", 300_000);
+    drive.record("4.bin", 60_000);
+    std::fs::write(drive.card.join("4.bin.json"), r#"{"first":true}"#).expect("a sidecar");
+    let all = ["1.mp4", "small/2.mp4", "event/3.mp4", "4.bin"];
+    let (code, told, _) = drive.upload(&[], &all);
+    assert_eq!(code, Some(0));
+    assert_eq!(told_of(&told, "sent"), ["4.bin", "3.mp4", "2.mp4", "1.mp4"]);
+    for event in ["reading", "sending"] {
+        let of = told
+            .iter()
+            .filter(|line| line["event"] == event && line["file"] == "1.mp4");
+        let bytes: Vec<_> = of
+            .map(|line| (line["bytes"].as_u64(), line["total"].as_u64()))
+            .collect();
+        assert!(
+            !bytes.is_empty() && bytes.iter().all(|(_, total)| *total == Some(700_000)),
+            "{event}: {told:?}"
+        );
+    }
+    assert!(told_of(&told, "delivered").is_empty(), "nobody waited for a receipt");
+
+    // With --wait the receipts, and not a byte again.
+    let up = drive.wire.up();
+    let (code, told, _) = drive.upload(&["--wait"], &all);
+    assert_eq!((code, told_of(&told, "delivered").len()), (Some(0), 4));
+    assert!(drive.wire.up() - up < 40_000, "{} bytes", drive.wire.up() - up);
+    let of_event = told
+        .iter()
+        .find(|line| line["event"] == "delivered" && line["bytes"] == 300_000);
+    let of_event = of_event.expect("the event");
+    assert!(of_event["receipt"].is_string());
+    let clip = of_event["clip_id"].as_str().expect("an id");
+    assert_eq!(drive.original(clip).await, std::fs::read(event).expect("the clip"));
+
+    let (code, told, why) = drive.upload(&[], &["missing.mp4"]);
+    assert_eq!(
+        (code, told_of(&told, "refused")),
+        (Some(1), vec!["missing.mp4".to_owned()])
+    );
+    assert!(why.contains("missing.mp4 cannot be read"), "{why}");
+    drive.vault.stop();
+    let (code, _, why) = drive.upload(&["--give-up-after", "1"], &["1.mp4"]);
+    assert_eq!(code, Some(1));
+    assert!(why.contains("does not answer"), "{why}");
+}
+
+#[tokio::test]
+async fn files_that_are_named_keep_to_the_budget_of_the_watched_folder_and_go_on_by_wifi() {
+    let mut drive = Drive::begin(&["--cellular-day-bytes", "600000", "--cellular-reserve-percent", "50"]).await;
+    drive.record("routine/small/1.mp4", 100_000);
+    drive.run(&["--link", "cellular"]);
+    drive.record("small/2.mp4", 250_000);
+    drive.record("3.mp4", 50_000);
+    drive.record("event/4.mp4", 290_000);
+    let up = drive.wire.up();
+    let (code, told, why) = drive.upload(&["--link", "cellular"], &["small/2.mp4", "3.mp4"]);
+    assert_eq!(code, Some(1));
+    assert!(why.contains("2 of 2 were not uploaded: keep them"), "{why}");
+    assert!(
+        told.iter().any(|line| line["event"] == "held" && line["clips"] == 2),
+        "{told:?}"
+    );
+    let sent = drive.wire.up() - up;
+    assert!(
+        (200_000..220_000).contains(&sent),
+        "{sent} bytes of 200,000 that were left"
+    );
+    let (code, told, why) = drive.upload(&["--link", "cellular"], &["3.mp4"]);
+    assert_eq!((code, told_of(&told, "sent").len()), (Some(1), 0));
+    assert!(
+        why.contains("3.mp4 was not uploaded: it waits for another link"),
+        "{why}"
+    );
+    let (code, told, _) = drive.upload(&["--link", "cellular", "--wait"], &["event/4.mp4"]);
+    assert_eq!(
+        (code, told_of(&told, "delivered").len()),
+        (Some(0), 1),
+        "the reserve is for events"
+    );
+
+    let up = drive.wire.up();
+    let (code, told, _) = drive.upload(&["--wait"], &["small/2.mp4", "3.mp4"]);
+    assert_eq!((code, told_of(&told, "delivered").len()), (Some(0), 2));
+    let sent = drive.wire.up() - up;
+    assert!(
+        (100_000..120_000).contains(&sent),
+        "{sent} bytes: what had arrived is not sent again"
+    );
+}
+
+#[tokio::test]
+async fn a_file_is_named_beside_a_courier_that_watches() {
+    let mut drive = Drive::begin(&[]).await;
+    let by_hand = drive.vault.scratch().join("by-hand.mp4");
+    std::fs::write(&by_hand, [7; 90_000]).expect("a clip");
+    let mut courier = drive.courier(&[]);
+    drive.record("1.mp4", 10_000);
+    courier.until("delivered", "1.mp4");
+    let (code, told, _) = drive.upload(&["--wait"], &[by_hand.to_str().expect("UTF-8")]);
+    assert_eq!((code, told_of(&told, "delivered").len()), (Some(0), 1));
+    drive.record("2.mp4", 10_000);
+    courier.until("delivered", "2.mp4");
+}
+
+/// All files beneath a folder but hidden ones, such as the one that says whose the folder is.
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in folder.read_dir().expect("a folder") {
         let path = entry.expect("an entry").path();
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if is_hidden {
+            continue;
+        }
         if path.is_dir() {
             files.extend(walk(&path));
         } else {

@@ -483,10 +483,11 @@ async fn a_bad_file_holds_up_no_other_and_the_log_tells_codes_and_mistyped_varia
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
         .collect();
-    let reason = lines[0]["error"].as_str().expect("a reason");
+    let of = |event: &str| lines.iter().find(|line| line["event"] == event).expect(event);
+    let reason = of("refused")["error"].as_str().expect("a reason");
     assert!(reason.contains("missing.mp4 cannot be read"), "{reason}");
     let clip = vault
-        .settled(&owner, lines[1]["clip_id"].as_str().expect("a clip"))
+        .settled(&owner, of("delivered")["clip_id"].as_str().expect("a clip"))
         .await;
     assert_eq!(clip["state"], "failed", "{clip}");
 

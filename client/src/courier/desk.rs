@@ -1,5 +1,7 @@
 //! What is known and decided between two pieces of sending: which clips there are, which goes next, what waits for what.
 
+mod receipts;
+
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,35 +9,31 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{CourierOptions, News, Tell};
+use super::{Clips, CourierOptions, News, Tell};
 use crate::ask::Setback;
 use crate::budget::{Budget, Class, LEAST_GRANT_BYTES};
+use crate::claim::Claim;
 use crate::connection::now_ms;
-use crate::folder::Folder;
+use crate::files::Files;
+use crate::folder::{Folder, Found};
 use crate::journal::{About, Entry, Journal, State};
 use crate::link::Link;
-use crate::memory::Memory;
 use crate::pause::Pauses;
 use crate::policy::KeptPolicy;
-use crate::receipt::Delivered;
 use crate::source::Stamp;
-use crate::{Client, ClientError, Uploaded, file};
+use crate::wishes::Wishes;
+use crate::{Client, ClientError, file};
 
 /// A clip that the vault refused is tried again after so long: its operator may have raised a limit.
 const REFUSED_MS: i64 = 24 * 60 * 60 * 1000;
 /// A vehicle that was revoked is not welcome the next minute either.
 const UNWELCOME: Duration = Duration::from_secs(600);
-/// Between two questions for a receipt: sealing takes a moment, a busy vault longer.
-const RECEIPT_FIRST: Duration = Duration::from_millis(250);
-const RECEIPT_LONGEST: Duration = Duration::from_secs(60);
-/// A clip that could not be removed from its folder is tried again, but not at each look.
-const REMOVAL: Duration = Duration::from_secs(60);
 
 pub(crate) struct Desk {
     pub options: CourierOptions,
     pub journal: Journal,
     pub policy: KeptPolicy,
-    pub folder: Folder,
+    pub clips: Whence,
     /// What was delivered, and may be another file by now.
     pub doubts: HashSet<PathBuf>,
     /// What failed, and when it may be tried again.
@@ -43,10 +41,21 @@ pub(crate) struct Desk {
     /// The same for the vault as a whole: what does not come before the clip that met it waits too.
     vault_rest: Option<(Instant, Rank)>,
     vault_pauses: Pauses,
+    pub wishes: Wishes,
     /// When a receipt is asked for again.
     polls: HashMap<PathBuf, (Instant, Duration)>,
     held: usize,
+    /// Clips of another vehicle's that were told.
+    foreign: usize,
     is_folder_away: bool,
+    /// When something was last gained.
+    gained_at: Instant,
+}
+
+/// Where clips are found.
+pub(crate) enum Whence {
+    Folder(Folder, Claim),
+    Files(Files),
 }
 
 #[derive(Default)]
@@ -85,30 +94,58 @@ pub(crate) enum Interruption {
 }
 
 impl Desk {
-    pub fn new(options: CourierOptions, journal: Journal, folder: Folder, policy: KeptPolicy) -> Self {
+    pub fn new(options: CourierOptions, journal: Journal, clips: Whence, policy: KeptPolicy) -> Self {
         Self {
             options,
             journal,
             policy,
-            folder,
+            clips,
             doubts: HashSet::new(),
             rests: HashMap::new(),
             vault_rest: None,
             vault_pauses: Pauses::default(),
+            wishes: Wishes::default(),
             polls: HashMap::new(),
             held: 0,
+            foreign: 0,
             is_folder_away: false,
+            gained_at: Instant::now(),
         }
     }
 
     /// Looks at folder, policy and receipts.
-    pub async fn turn(&mut self, client: &Client, tell: &Tell<'_>) -> Result<(), ClientError> {
+    pub async fn turn(&mut self, client: &Client, budget: &Budget, tell: &Tell<'_>) -> Result<(), ClientError> {
         self.look(client, tell)?;
-        if self.options.link.now() != Link::None {
+        let link = self.options.link.now();
+        if link == Link::Cellular {
+            budget.look(client.vault_ms())?;
+        }
+        if link != Link::None {
             self.policy.refresh(client).await?;
-            self.collect_receipts(client, tell).await?;
+            if self.awaits_receipts() {
+                self.collect_receipts(client, tell).await?;
+            }
+            self.answer_wishes(client).await;
         }
         Ok(())
+    }
+
+    /// Tells the vault what became of what its owner asked for. Files that somebody names are not all that the vehicle holds.
+    async fn answer_wishes(&mut self, client: &Client) {
+        let Whence::Folder(folder, _) = &self.clips else {
+            return;
+        };
+        let wishes = &self.policy.policy().wishes;
+        self.wishes.find(wishes, self.journal.entries());
+        let is_all_here = !self.is_folder_away && !folder.is_written_to() && !folder.is_overfull();
+        let entries = self.journal.entries();
+        let replies = self.wishes.replies(wishes, entries, is_all_here, Instant::now());
+        for reply in replies {
+            if !self.wishes.answer(&reply, client).await {
+                return;
+            }
+            self.policy.ask_soon();
+        }
     }
 
     /// Takes turns beside a clip that is on its way, until it has to wait.
@@ -121,18 +158,20 @@ impl Desk {
     ) -> Result<Interruption, ClientError> {
         loop {
             sleep(self.options.look_every).await;
-            self.turn(client, tell).await?;
-            match self.journal.get(&under_way.path) {
+            self.turn(client, budget, tell).await?;
+            let rank = match self.journal.get(&under_way.path) {
                 Some(entry) if entry.stamp == under_way.stamp && self.is_in_doubt(entry) == under_way.is_in_doubt => {
                     let link = self.options.link.now();
                     if !under_way.is_in_doubt && (link != under_way.link || !self.may_go(entry, link)) {
                         return Ok(Interruption::Link);
                     }
+                    // It may have been asked for meanwhile.
+                    self.rank(entry)
                 }
                 _ => return Ok(Interruption::Gone),
-            }
+            };
             if let Some(best) = self.best(client, budget)
-                && best.rank < under_way.rank
+                && best.rank < rank
             {
                 return Ok(Interruption::Better(best.path));
             }
@@ -171,11 +210,19 @@ impl Desk {
     pub fn is_through(&self, client: &Client, budget: &Budget) -> bool {
         let link = self.options.link.now();
         let is_to_do = |entry: &Entry| match entry.state {
-            State::Sent { .. } => link != Link::None,
+            State::Sent { .. } => link != Link::None && self.awaits_receipts(),
             State::Delivered { .. } => self.is_in_doubt(entry) && !self.is_resting(&entry.path),
             _ => self.may_go(entry, link) && self.is_affordable(entry, link, client, budget),
         };
-        self.options.once && !self.folder.is_written_to() && !self.journal.entries().any(is_to_do)
+        let ends = match &self.clips {
+            Whence::Folder(folder, _) => self.options.once && !folder.is_written_to(),
+            Whence::Files(_) => true,
+        };
+        ends && !self.journal.entries().any(is_to_do)
+    }
+
+    fn awaits_receipts(&self) -> bool {
+        matches!(self.clips, Whence::Folder(..)) || self.options.wait
     }
 
     /// Says how many clips wait for another link or for the next day, when that has changed.
@@ -197,6 +244,7 @@ impl Desk {
         self.rests.remove(path);
         self.vault_rest = None;
         self.vault_pauses.reset();
+        self.gained_at = Instant::now();
     }
 
     /// The vault told that it holds so many bytes of a clip: more than before is a gain, after which pauses are short again.
@@ -206,6 +254,7 @@ impl Desk {
             rest.held = held;
             rest.pauses.reset();
             self.vault_pauses.reset();
+            self.gained_at = Instant::now();
         }
     }
 
@@ -225,7 +274,7 @@ impl Desk {
         let (after, error) = match setback {
             Setback::Unaffordable => return Ok(()),
             Setback::Final(error @ ClientError::Unwelcome { .. }) => {
-                if self.options.once {
+                if self.options.once || matches!(self.clips, Whence::Files(_)) {
                     return Err(error);
                 }
                 (UNWELCOME, error)
@@ -242,11 +291,16 @@ impl Desk {
             }
             // What was delivered stays so until other bytes were read in its place.
             Setback::Final(error) if choice.is_in_doubt => (Duration::ZERO, error),
+            Setback::Final(error) if error.is_of_one_file() && matches!(self.clips, Whence::Files(_)) => {
+                return self.refuse(&choice.path, &error, client, tell);
+            }
             Setback::Final(error) if error.is_of_one_file() => {
                 // Gone or changed: it is found again if it is there.
                 self.journal.forget(&choice.path)?;
                 (Duration::ZERO, error)
             }
+            // Whoever named the file is told at once.
+            Setback::Final(error) if matches!(self.clips, Whence::Files(_)) => return Err(error),
             Setback::Later(after, error) => (after, error),
             Setback::Lost(error) | Setback::Final(error) => (Duration::ZERO, error),
         };
@@ -271,6 +325,9 @@ impl Desk {
             rest.until = Some(now + pause);
             longest = longest.max(pause);
         }
+        if self.gives_up(longest) {
+            return Err(error);
+        }
         tell(News::Setback {
             file: Some(choice.path.clone()),
             reason: reason(&error),
@@ -279,15 +336,58 @@ impl Desk {
         Ok(())
     }
 
-    fn look(&mut self, client: &Client, tell: &Tell<'_>) -> Result<(), ClientError> {
+    /// Whether nothing was gained for as long as somebody was ready to wait.
+    fn gives_up(&self, pause: Duration) -> bool {
+        let most = self.options.give_up_after;
+        most.is_some_and(|most| self.gained_at.elapsed() + pause > most)
+    }
+
+    /// The clips that are there; none when the folder is away.
+    fn find(&mut self, client: &Client, tell: &Tell<'_>) -> Result<Option<Vec<Found>>, ClientError> {
         let journal = &self.journal;
-        let is_known = |path: &Path, stamp| journal.get(path).is_some_and(|entry| entry.stamp == stamp);
-        let found = match self.folder.look(Instant::now(), is_known) {
-            Ok(found) => found,
+        let mut foreign = 0;
+        let looked = match &mut self.clips {
+            Whence::Folder(folder, claim) => {
+                let is_known = |path: &Path, stamp| journal.get(path).is_some_and(|entry| entry.stamp == stamp);
+                match folder.look(Instant::now(), is_known) {
+                    Ok(mut found) if !found.is_empty() => {
+                        claim.settle(|| folder.every(), is_known)?;
+                        let all = found.len();
+                        found.retain(|found| claim.is_ours(&found.path, found.stamp));
+                        foreign = all - found.len();
+                        Ok(found)
+                    }
+                    other => other,
+                }
+            }
+            Whence::Files(files) => {
+                let is_done = |path: &Path| {
+                    let state = journal.get(path).map(|entry| &entry.state);
+                    state.is_some_and(|state| !matches!(state, State::Waiting))
+                };
+                let (found, wrong) = files.look(is_done);
+                for (path, error) in wrong {
+                    self.refuse(&path, &error, client, tell)?;
+                }
+                Ok(found)
+            }
+        };
+        match looked {
+            Ok(found) => {
+                self.is_folder_away = false;
+                if let (true, Clips::Folder(folder)) = (foreign != self.foreign, &self.options.clips) {
+                    self.foreign = foreign;
+                    tell(News::Foreign {
+                        folder: folder.clone(),
+                        clips: foreign,
+                    });
+                }
+                Ok(Some(found))
+            }
             Err(source) => {
                 // A card that was pulled comes back.
-                if !self.is_folder_away {
-                    let error = file::unreadable(&self.options.folder, source);
+                if let (false, Clips::Folder(folder)) = (self.is_folder_away, &self.options.clips) {
+                    let error = file::unreadable(folder, source);
                     tell(News::Setback {
                         file: None,
                         reason: reason(&error),
@@ -295,10 +395,17 @@ impl Desk {
                     });
                 }
                 self.is_folder_away = true;
-                return Ok(());
+                Ok(None)
             }
+        }
+    }
+
+    fn look(&mut self, client: &Client, tell: &Tell<'_>) -> Result<(), ClientError> {
+        // What was wished for in an earlier life of the queue, too.
+        self.wishes.find(&self.policy.policy().wishes, self.journal.entries());
+        let Some(found) = self.find(client, tell)? else {
+            return Ok(());
         };
-        self.is_folder_away = false;
         let now_ms = client.vault_ms().unwrap_or_else(now_ms);
         self.doubts.clear();
         let mut fresh = Vec::new();
@@ -332,6 +439,9 @@ impl Desk {
                 _ => fresh.push(Entry::new(found.path, found.stamp, found.about)),
             }
         }
+        // One that was asked for goes before all that wait, also into a full queue.
+        self.wishes
+            .find(&self.policy.policy().wishes, self.journal.entries().chain(&fresh));
         self.take_in(fresh, tell)?;
         let lost = self
             .journal
@@ -391,131 +501,6 @@ impl Desk {
         self.journal.note(entry);
     }
 
-    /// Asks for the receipts of what was sent.
-    async fn collect_receipts(&mut self, client: &Client, tell: &Tell<'_>) -> Result<(), ClientError> {
-        let now = Instant::now();
-        let is_due = |entry: &&Entry| {
-            matches!(entry.state, State::Sent { .. }) && self.polls.get(&entry.path).is_none_or(|(due, _)| *due <= now)
-        };
-        let due: Vec<Entry> = self.journal.entries().filter(is_due).cloned().collect();
-        for mut entry in due {
-            let (State::Sent { url }, Some(digest)) = (&entry.state, entry.digest()) else {
-                continue;
-            };
-            let Some(url) = client.connection().resolve(url) else {
-                // Another vault than the one it was sent to.
-                entry.state = State::Waiting;
-                self.journal.put(entry)?;
-                continue;
-            };
-            let delivered = Delivered {
-                url: &url,
-                bytes: entry.stamp.bytes,
-                digest: &digest,
-            };
-            match delivered.receipt(client).await {
-                Ok(Some(receipt)) => {
-                    let clip_id = delivered.clip_id().to_owned();
-                    self.deliver(entry, clip_id, receipt, client, tell)?;
-                }
-                Ok(None) => self.poll_later(&entry.path, Duration::ZERO),
-                Err(Setback::Later(after, error)) => {
-                    self.poll_later(&entry.path, after);
-                    if matches!(error, ClientError::Unreachable(_)) {
-                        break;
-                    }
-                }
-                Err(Setback::Final(ClientError::Unwelcome { .. })) => self.poll_later(&entry.path, UNWELCOME),
-                Err(Setback::Unaffordable) => {}
-                // The vault has no such clip, arrived at other bytes, or signs for something else: nobody erases it here.
-                Err(Setback::Lost(error) | Setback::Final(error)) => {
-                    if !matches!(error, ClientError::Receipt { .. } | ClientError::Protocol { .. }) {
-                        Memory::of(
-                            client.device(),
-                            entry.sha256.as_deref().unwrap_or_default(),
-                            entry.stamp.bytes,
-                        )
-                        .forget();
-                    }
-                    self.refuse(&entry.path, &error, client, tell)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn poll_later(&mut self, path: &Path, after: Duration) {
-        let (due, pause) = self
-            .polls
-            .entry(path.to_owned())
-            .or_insert((Instant::now(), RECEIPT_FIRST));
-        *due = Instant::now() + (*pause).max(after);
-        *pause = (*pause * 3 / 2).min(RECEIPT_LONGEST);
-    }
-
-    /// The receipt is on stable storage before anything else of the clip is given up.
-    fn deliver(
-        &mut self,
-        mut entry: Entry,
-        clip_id: String,
-        receipt: String,
-        client: &Client,
-        tell: &Tell<'_>,
-    ) -> Result<(), ClientError> {
-        let sha256 = entry.sha256.clone().unwrap_or_default();
-        entry.state = State::Delivered {
-            clip_id: clip_id.clone(),
-            receipt: receipt.clone(),
-            at_ms: client.vault_ms().unwrap_or_else(now_ms),
-        };
-        self.journal.put(entry.clone())?;
-        Memory::of(client.device(), &sha256, entry.stamp.bytes).forget();
-        self.polls.remove(&entry.path);
-        tell(News::Delivered(Uploaded {
-            file: entry.path.clone(),
-            clip_id,
-            bytes: entry.stamp.bytes,
-            sha256,
-            receipt: Some(receipt),
-        }));
-        if self.options.delete {
-            self.delete(&entry, tell)?;
-        }
-        Ok(())
-    }
-
-    /// A card that is locked.
-    pub fn rest_after_removal(&mut self, path: &Path) -> Duration {
-        let rest = self.rests.entry(path.to_owned()).or_default();
-        let pause = rest.pauses.next(REMOVAL);
-        rest.until = Some(Instant::now() + pause);
-        pause
-    }
-
-    fn refuse(
-        &mut self,
-        path: &Path,
-        error: &ClientError,
-        client: &Client,
-        tell: &Tell<'_>,
-    ) -> Result<(), ClientError> {
-        let reason = reason(error);
-        if let Some(mut entry) = self.journal.get(path).cloned() {
-            entry.state = State::Refused {
-                reason: reason.clone(),
-                at_ms: client.vault_ms().unwrap_or_else(now_ms),
-            };
-            // What was read from the card may have been wrong: it is read again.
-            entry.sha256 = None;
-            self.journal.put(entry)?;
-        }
-        tell(News::Refused {
-            file: path.to_owned(),
-            reason,
-        });
-        Ok(())
-    }
-
     fn may_go(&self, entry: &Entry, link: Link) -> bool {
         entry.state == State::Waiting
             && match link {
@@ -544,15 +529,19 @@ impl Desk {
 
     fn class(&self, entry: &Entry) -> Class {
         let is_event = self.policy.policy().is_event(entry.about.kind.as_deref());
-        match is_event || entry.about.first {
+        match is_event || self.is_asked_for(entry) {
             true => Class::Event,
             false => Class::Routine,
         }
     }
 
+    fn is_asked_for(&self, entry: &Entry) -> bool {
+        entry.about.first || self.wishes.is_of(&entry.path)
+    }
+
     fn rank(&self, entry: &Entry) -> Rank {
         Rank {
-            not_asked_for: !entry.about.first,
+            not_asked_for: !self.is_asked_for(entry),
             routine: !self.policy.policy().is_event(entry.about.kind.as_deref()),
             full: !entry.about.small,
         }

@@ -1,7 +1,7 @@
 //! Whether a file is still the one that a receipt stands for. Where that is not known for sure it is read again: before it is
 //! deleted, and before it is taken for delivered.
 
-use super::desk::Desk;
+use super::desk::{Desk, Whence};
 use crate::courier::{News, Tell};
 use crate::journal::{Entry, State};
 use crate::mark::Mark;
@@ -14,13 +14,19 @@ impl Desk {
     pub fn is_as_read(&self, entry: &Entry, mark: Option<Mark>) -> bool {
         match mark {
             Some(mark) => entry.mark == Some(mark),
-            None => self.folder.is_as_read(&entry.path, entry.stamp),
+            None => match &self.clips {
+                Whence::Folder(folder, _) => folder.is_as_read(&entry.path, entry.stamp),
+                Whence::Files(files) => files.is_as_read(&entry.path, entry.stamp),
+            },
         }
     }
 
     /// A file was read.
     pub fn has_read(&mut self, source: &Source) {
-        self.folder.has_read(source.path(), source.stamp());
+        match &mut self.clips {
+            Whence::Folder(folder, _) => folder.has_read(source.path(), source.stamp()),
+            Whence::Files(files) => files.has_read(source.path()),
+        }
         self.doubts.remove(source.path());
     }
 
@@ -75,7 +81,9 @@ impl Desk {
         // One that stays behind is not a clip.
         let _ = std::fs::remove_file(folder::sidecar_of(&entry.path));
         // A clip that a power cut brings back must still be known as delivered.
-        if file::sync_folder_of(&entry.path).is_ok() {
+        // And one that a wish may name, or that was wished for, until the wish is answered or a month is over.
+        let is_asked_about = entry.about.small || self.wishes.is_of(&entry.path);
+        if file::sync_folder_of(&entry.path).is_ok() && !is_asked_about {
             self.journal.forget(&entry.path)?;
         }
         tell(News::Deleted {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use dashvault_client::{Client, ClientError, Courier, CourierOptions, Device, Link, LinkSource, News, Stage, pair};
+use dashvault_client::{
+    Client, ClientError, Clips, Courier, CourierOptions, Device, Link, LinkSource, News, Stage, pair,
+};
 use dashvault_keys::digest;
 use data_encoding::HEXLOWER;
 
@@ -58,7 +60,7 @@ impl Car {
 
     fn courier_on(&self, link: Link, delete: bool) -> Courier {
         let options = CourierOptions {
-            folder: self.folder().join("card"),
+            clips: Clips::Folder(self.folder().join("card")),
             state: self.folder().join("queue"),
             link: LinkSource::Always(link),
             delete,
@@ -67,6 +69,10 @@ impl Car {
             look_every: Duration::from_millis(20),
             recorded_at_from_mtime: false,
             camera: None,
+            kind: None,
+            wait: true,
+            give_up_after: None,
+            take_over: false,
         };
         let client = Client::new(Device::load(&self.device_file()).unwrap(), None).unwrap();
         Courier::open(client, options).unwrap()
