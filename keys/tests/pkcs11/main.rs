@@ -207,6 +207,49 @@ fn a_token_that_is_pulled_is_unavailable_and_back_again_goes_on() {
 }
 
 #[test]
+fn a_broken_token_that_shows_its_keys_is_unavailable_and_no_wrap_is_told_to_be_wrong() {
+    Soft::run(
+        "a_broken_token_that_shows_its_keys_is_unavailable_and_no_wrap_is_told_to_be_wrong",
+        |soft| {
+            drop(soft.create());
+            let breakable = Pkcs11Config {
+                module: soft.breakable_module(),
+                ..soft.config("vault")
+            };
+            // Broken before it ever opened anything, and after it had refused something.
+            for first in [true, false] {
+                let root = Pkcs11::open(&breakable).expect("it is there");
+                let wrap = root.wrap(b"kek", b"place").expect("it wraps");
+                if !first {
+                    assert_eq!(root.unwrap(&wrap, b"other").err(), Some(ProviderError::Refused));
+                }
+                soft.break_it();
+                assert_eq!(
+                    root.state().expect("it shows them").keys[0].condition,
+                    KeyCondition::Enabled
+                );
+                for place in [&b"place"[..], b"other"] {
+                    let began = Instant::now();
+                    let broken = root.unwrap(&wrap, place).expect_err("it opens nothing");
+                    assert!(broken.is_passing(), "{broken:?}");
+                    assert!(broken.to_string().contains("look at the token"), "{broken}");
+                    assert!(began.elapsed() < AWAY, "{:?}", began.elapsed());
+                }
+                // Broken for a moment: it is tried again.
+                std::thread::scope(|scope| {
+                    let unwrapping = scope.spawn(|| root.unwrap(&wrap, b"place"));
+                    std::thread::sleep(Duration::from_millis(50));
+                    soft.mend();
+                    let key = unwrapping.join().expect("no panic").expect("it is mended in time");
+                    assert_eq!(**key, *b"kek");
+                });
+                assert_eq!(root.unwrap(&wrap, b"other").err(), Some(ProviderError::Refused));
+            }
+        },
+    );
+}
+
+#[test]
 fn a_token_that_is_pulled_while_many_threads_use_it_gives_no_false_answer() {
     Soft::run(
         "a_token_that_is_pulled_while_many_threads_use_it_gives_no_false_answer",

@@ -20,6 +20,8 @@ const SPIES: [&str; 4] = [
 ];
 /// What the spy wrote, beside the token.
 const SPIED: &str = "calls";
+/// While this file lies beside the token, it is broken: see `broken.c`.
+const BROKEN: &str = "broken";
 
 pub struct Soft {
     dir: PathBuf,
@@ -82,6 +84,32 @@ impl Soft {
     pub fn spied_module(&self) -> PathBuf {
         let found = SPIES.into_iter().map(PathBuf::from).find(|place| place.exists());
         found.expect("OpenSC's spy is installed: `.ci/install test` brings it")
+    }
+
+    /// SoftHSM behind a layer that opens nothing while the token is [`Self::break_it`].
+    pub fn breakable_module(&self) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pkcs11/broken.c");
+        let built = self.dir.join("broken.so");
+        let text = |what: &str, path: &Path| format!("-D{what}=\"{}\"", path.display());
+        let made = Command::new("cc")
+            .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+            .args([&built, &source])
+            .args([text("BEHIND", &module()), text("BROKEN", &self.dir.join(BROKEN))])
+            .arg("-ldl")
+            .output()
+            .expect("a C compiler: `.ci/install build` brings it");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        built
+    }
+
+    /// From now on the token of [`Self::breakable_module`] answers whatever it shall decrypt with a general error, and shows its
+    /// keys.
+    pub fn break_it(&self) {
+        std::fs::write(self.dir.join(BROKEN), "").expect("a file");
+    }
+
+    pub fn mend(&self) {
+        std::fs::remove_file(self.dir.join(BROKEN)).expect("it was broken");
     }
 
     /// How often a function was called through the spy.

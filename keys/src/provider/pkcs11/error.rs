@@ -109,7 +109,7 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     }
 }
 
-/// SoftHSM answers so when the tag or the associated data is wrong; a token that is away answers so too.
+/// SoftHSM answers so when the tag or the associated data is wrong; a token that is away or broken answers so too.
 pub(super) fn is_general(error: &Error) -> bool {
     matches!(error, Error::Pkcs11(RvError::GeneralError, _))
 }

@@ -6,6 +6,7 @@
 
 mod batch;
 mod bound;
+mod canary;
 mod error;
 mod library;
 mod token;

@@ -17,6 +17,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
+use super::canary::Canaries;
 use super::error::{Meaning, Pkcs11Error, is_general, meaning};
 use super::library::Library;
 use super::{NONCE_BYTES, Pkcs11Config, TAG_BYTES};
@@ -56,6 +57,7 @@ pub(super) struct Token {
     /// What was read of a key, by the token's handle for it. A handle stands for the same key as long as the login lasts; what
     /// a key may be used for can change, so one that is switched off is read at each look.
     known: Mutex<HashMap<u64, Known>>,
+    canaries: Canaries,
 }
 
 /// What a handle stands for in one generation: none for what is no key of this vault.
@@ -109,6 +111,7 @@ impl Token {
             freed: Condvar::new(),
             had_keys: AtomicBool::new(false),
             known: Mutex::default(),
+            canaries: Canaries::default(),
         };
         if token.has_slot().is_err() {
             // Some libraries look for tokens only when they begin.
@@ -199,8 +202,10 @@ impl Token {
             };
             let opened = match open() {
                 // A token that was away for just this call is back when it is asked again.
-                Err(error) if is_general(&error) && self.shows(session, key)? => match open() {
-                    Err(error) if is_general(&error) && self.shows(session, key)? => return Err(Failed::NotAuthentic),
+                Err(error) if is_general(&error) && self.works(session, key, object)? => match open() {
+                    Err(error) if is_general(&error) && self.works(session, key, object)? => {
+                        return Err(Failed::NotAuthentic);
+                    }
                     again => again,
                 },
                 first => first,
@@ -219,9 +224,18 @@ impl Token {
         same.map(|found| found.object).ok_or(Failed::Gone(*key))
     }
 
-    /// Whether the token still knows the session's login and the key: then a ciphertext that does not open is wrong.
-    fn shows(&self, session: &Loan<'_>, key: &Found) -> Result<bool, Failed> {
-        Ok(self.find(session)?.iter().any(|found| found.id == key.id))
+    /// Whether the token still knows the session's login and the key, and opens with it what was surely sealed under it: then
+    /// a ciphertext that does not open is wrong.
+    fn works(&self, session: &Loan<'_>, key: &Found, object: ObjectHandle) -> Result<bool, Failed> {
+        if !self.find(session)?.iter().any(|found| found.id == key.id) {
+            return Ok(false);
+        }
+        match self.canaries.opens(session, key.id, object) {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(Failed::Broken),
+            Err(error) if is_general(&error) => Err(Failed::Broken),
+            Err(error) => Err(Failed::Token(error)),
+        }
     }
 
     /// Makes a key that never leaves the token.
@@ -491,6 +505,10 @@ impl Token {
                 ),
             },
             Failed::Away(reason) => ProviderError::Unavailable(reason),
+            Failed::Broken => ProviderError::Unavailable(format!(
+                "{} does not open what was sealed under it a moment ago: look at the token",
+                self.place()
+            )),
             Failed::Gone(key) => ProviderError::NoSuchKey {
                 reference: data_encoding::HEXLOWER.encode(&key.id),
                 epoch: key.epoch,
@@ -526,6 +544,8 @@ enum Failed {
     Token(Error),
     /// The token is not in its slot.
     Away(String),
+    /// It shows the key, and does not open what was surely sealed under it.
+    Broken,
     /// The token shows others of its keys, and not this one.
     Gone(Found),
     NotAuthentic,
@@ -537,7 +557,7 @@ impl Failed {
     fn may_pass(&self) -> bool {
         match self {
             Self::Token(error) => matches!(meaning(error), Meaning::Stale | Meaning::Away) || is_general(error),
-            Self::Away(_) => true,
+            Self::Away(_) | Self::Broken => true,
             Self::Gone(_) | Self::NotAuthentic | Self::Pin(_) | Self::Odd(_) => false,
         }
     }
@@ -547,7 +567,7 @@ impl Failed {
     }
 }
 
-fn tag_bits() -> u64 {
+pub(super) fn tag_bits() -> u64 {
     8 * TAG_BYTES as u64
 }
 
