@@ -7,6 +7,7 @@ mod exposure_proof;
 mod fleet;
 mod frozen;
 mod memory;
+mod memory_of_providers;
 mod outage;
 mod power_cut;
 mod providers;

@@ -9,6 +9,8 @@ use crate::{Scratch, Setup};
 pub const LABEL: &str = "dashvault vault";
 /// Its user's PIN.
 pub const PIN: &str = "472913";
+/// Set in a process that was started for one token.
+const OF_THIS_PROCESS: &str = "DASHVAULT_TOKEN_OF_THIS_PROCESS";
 /// Where Debian's and others' packages put the library.
 const PLACES: [&str; 4] = [
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -52,12 +54,23 @@ impl SoftHsm {
 
     /// A vault whose root keys are on the token.
     pub fn keeps_root_keys_of(&self, setup: Setup) -> Setup {
-        setup
-            .env("SOFTHSM2_CONF", self.configuration().to_str().expect("UTF-8"))
-            .env("DASHVAULT_ROOT_KEY", "pkcs11")
-            .env("DASHVAULT_PKCS11_MODULE", module().to_str().expect("UTF-8"))
-            .env("DASHVAULT_PKCS11_TOKEN", LABEL)
-            .env("DASHVAULT_PKCS11_PIN", PIN)
+        root_keys_on_a_token(setup).env("SOFTHSM2_CONF", self.configuration().to_str().expect("UTF-8"))
+    }
+
+    /// Runs a test of this program again, in a process that finds the token: SoftHSM reads where it is once a process.
+    pub fn in_its_process(&self, test: &str) {
+        let ran = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", test, "--nocapture"])
+            .env("SOFTHSM2_CONF", self.configuration())
+            .env(OF_THIS_PROCESS, "1")
+            .output()
+            .expect("this program");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(
+            ran.status.success() && said.contains("1 passed"),
+            "{said}{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
     }
 
     /// What `SOFTHSM2_CONF` names; the token lies in `tokens` beside it.
@@ -70,6 +83,20 @@ impl Default for SoftHsm {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether this process was started by [`SoftHsm::in_its_process`].
+pub fn is_of_this_process() -> bool {
+    std::env::var_os(OF_THIS_PROCESS).is_some()
+}
+
+/// A vault whose root keys are on the token of this process, or of whatever `SOFTHSM2_CONF` names.
+pub fn root_keys_on_a_token(setup: Setup) -> Setup {
+    setup
+        .env("DASHVAULT_ROOT_KEY", "pkcs11")
+        .env("DASHVAULT_PKCS11_MODULE", module().to_str().expect("UTF-8"))
+        .env("DASHVAULT_PKCS11_TOKEN", LABEL)
+        .env("DASHVAULT_PKCS11_PIN", PIN)
 }
 
 /// SoftHSM's library.

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use ureq::http::Request;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 use ureq::{Agent, Error, Timeout};
 use zeroize::Zeroizing;
+
+use super::wiped::Wiping;
 
 /// Of any answer: a page of a hundred aliases has some 30 KB.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
@@ -55,10 +59,12 @@ pub(super) fn agent(limits: Limits) -> Agent {
         .max_idle_connections_per_host(MAX_IDLE)
         .max_idle_age(IDLE)
         .user_agent("dashvault");
-    match limits.proxy {
-        true => config.build().new_agent(),
-        false => config.proxy(None).build().new_agent(),
-    }
+    let config = match limits.proxy {
+        true => config,
+        false => config.proxy(None),
+    };
+    let connections = DefaultConnector::new().chain(Wiping);
+    Agent::with_parts(config.build(), connections, DefaultResolver::default())
 }
 
 /// Sends a request; `headers` as they are, `host` among them or not.

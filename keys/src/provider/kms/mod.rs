@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod sigv4;
 mod sources;
+mod wiped;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
