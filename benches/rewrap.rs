@@ -30,7 +30,8 @@ const OWNERS: u64 = 100_000;
 /// The owners of the largest leak that we know of a service like this.
 const LARGE: f64 = 2_150_000.0;
 const AIM: f64 = 0.5;
-const BATCH: u32 = 500;
+/// As the vault has it.
+const BATCH: u32 = 1000;
 /// Wraps and unwraps of the bare provider that stand for all of them.
 const SAMPLE: u64 = 20_000;
 /// Set in the process that has a token of its own: SoftHSM reads where it is when it is loaded.
@@ -141,7 +142,9 @@ async fn fill(room: &Room, owners: u64) {
     while left > 0 {
         let mut tx = catalog.begin().await.expect("SQLite");
         let object = ObjectId::random();
-        for _ in 0..left.min(1_000) {
+        for n in 0..left.min(1_000) {
+            // One after the other, as owners come.
+            let made_at = NOW + i64::try_from(owners - left + n).expect("few");
             let owner = OwnerId::random();
             let kek = made(tenant, root.as_ref(), owner);
             let mut index = [0; 32];
@@ -152,10 +155,10 @@ async fn fill(room: &Room, owners: u64) {
                 email_index: &index,
                 index_version: 1,
                 sealed_profile: &[0; 512],
-                created_at: NOW,
+                created_at: made_at,
             };
             tx.insert_owner(&new).await.expect("SQLite");
-            tx.insert_kek(tenant, &kek, NOW).await.expect("SQLite");
+            tx.insert_kek(tenant, &kek, made_at).await.expect("SQLite");
             let mirror = MirrorRow {
                 object,
                 kind: MirrorSubject::Kek,
@@ -164,7 +167,7 @@ async fn fill(room: &Room, owners: u64) {
                 state: MirrorState::Newest,
                 packed: 1_000,
             };
-            tx.insert_mirror(tenant, &mirror, NOW).await.expect("SQLite");
+            tx.insert_mirror(tenant, &mirror, made_at).await.expect("SQLite");
         }
         tx.commit().await.expect("SQLite");
         left = left.saturating_sub(1_000);
@@ -204,11 +207,11 @@ async fn updates(catalog: &Catalog, tenant: TenantId) -> Duration {
     let began = Instant::now();
     let mut after = None;
     loop {
-        let rows = catalog.keks_after(tenant, after, BATCH).await.expect("SQLite");
-        let Some(last) = rows.last() else {
+        let (rows, last) = catalog.keks_after(tenant, after, BATCH).await.expect("SQLite");
+        if last.is_none() {
             return began.elapsed();
-        };
-        after = Some(last.id);
+        }
+        after = last;
         let mut tx = catalog.begin().await.expect("SQLite");
         tx.hold_epoch(tenant, 1).await.expect("SQLite");
         let next = rows.into_iter().map(|row| KekRow {

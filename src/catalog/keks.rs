@@ -2,18 +2,20 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::{Row, lines_of_places};
+use super::row::{Row, cursor, lines_of_places, places};
 use super::{Catalog, CatalogError, MirrorSubject, Tx};
 use crate::model::{ClipId, KekId, OwnerId, TenantId, UnixMs};
 
 /// Rows that one statement replaces: its text and its values stay short, and a longer one is no faster.
 const KEKS_A_STATEMENT: usize = 100;
+/// How far a walk over the keys is: when the last one was made, and its id.
+pub type KekAge = (UnixMs, KekId);
 
 /// A query of this table; `concat!` keeps every text constant.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, owner_id, version, epoch, revision, record, coalesce((SELECT m.revision FROM mirrors m \
+            "SELECT id, owner_id, version, epoch, revision, record, created_at, coalesce((SELECT m.revision FROM mirrors m \
              WHERE m.subject_id = keks.id AND m.kind = 'kek' AND m.state = 'newest'), 0) AS least_revision FROM keks ",
             $rest
         )
@@ -76,20 +78,30 @@ impl Catalog {
 }
 
 impl Catalog {
-    /// At most `limit` keys of whatever owner in the order of their ids, after `after`.
+    /// At most `limit` keys of whatever owner, the oldest first, after `after`; and how far that is. So they lie in the database,
+    /// and few pages hold a batch.
     pub async fn keks_after(
         &self,
         tenant: TenantId,
-        after: Option<KekId>,
+        after: Option<KekAge>,
         limit: u32,
-    ) -> Result<Vec<KekRow>, CatalogError> {
-        let rows = sqlx::query(select!("WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"))
-            .bind(tenant.as_bytes().to_vec())
-            .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
-            .bind(i64::from(limit))
-            .fetch_all(self.readers())
-            .await?;
-        rows.iter().map(read).collect()
+    ) -> Result<(Vec<KekRow>, Option<KekAge>), CatalogError> {
+        let (time, id) = cursor(after.map(|(time, id)| (time, *id.as_bytes())));
+        let rows = sqlx::query(select!(
+            "WHERE tenant_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4"
+        ))
+        .bind(tenant.as_bytes().to_vec())
+        .bind(time)
+        .bind(id)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let last = rows.last().map(|row| {
+            let row = Row::new("keks", row);
+            Ok::<_, CatalogError>((row.int("created_at")?, row.id("id")?))
+        });
+        let keks = rows.iter().map(read).collect::<Result<_, _>>()?;
+        Ok((keks, last.transpose()?))
     }
 
     /// How many keys there are.
@@ -260,7 +272,7 @@ impl Tx {
             let text = format!(
                 "WITH news (kek_id, kek_owner, kek_before, new_epoch, new_revision, new_record) AS (VALUES {}) \
                  UPDATE keks SET epoch = new_epoch, record = new_record, revision = new_revision FROM news \
-                 WHERE id = kek_id AND revision = kek_before AND owner_id = kek_owner RETURNING id",
+                 WHERE id = kek_id AND revision = kek_before AND owner_id = kek_owner",
                 lines_of_places(some.len(), 6)
             );
             let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
@@ -273,11 +285,35 @@ impl Tx {
                     .bind(i64::from(kek.revision))
                     .bind(kek.record.clone());
             }
-            for row in query.fetch_all(self.connection()).await? {
-                replaced.push(Row::new("keks", &row).id("id")?);
+            // A row that is given back costs more than its change, so only the number is asked for.
+            let done = query.execute(self.connection()).await?.rows_affected();
+            if done == some.len() as u64 {
+                replaced.extend(some.iter().map(|(kek, _)| kek.id));
+            } else if done > 0 {
+                replaced.extend(self.those_that_hold(some).await?);
             }
         }
         Ok(replaced)
+    }
+
+    /// Those of the keys whose rows hold just these records: no two are alike, since each is sealed with a salt of its own.
+    async fn those_that_hold(&mut self, keks: &[(&KekRow, u32)]) -> Result<Vec<KekId>, CatalogError> {
+        let text = format!("SELECT id, record FROM keks WHERE id IN ({})", places(keks.len()));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for (kek, _) in keks {
+            query = query.bind(kek.id.as_bytes().to_vec());
+        }
+        let mut found = Vec::with_capacity(keks.len());
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Row::new("keks", &row);
+            let (id, record): (KekId, _) = (row.id("id")?, row.bytes("record")?);
+            found.extend(
+                keks.iter()
+                    .find(|(kek, _)| kek.id == id && kek.record == record)
+                    .map(|_| id),
+            );
+        }
+        Ok(found)
     }
 
     /// Adds an active key; [`CatalogError::Superseded`] when its root epoch has passed.

@@ -4,11 +4,14 @@
 //! one row a subject is its newest, and its revision is the least that a reader accepts.
 
 use std::fmt;
+use std::slice;
 use std::str::FromStr;
 
-use sqlx::any::AnyRow;
+use sqlx::Any;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
 
-use super::row::{Row, places};
+use super::row::{Row, lines_of_places, places};
 use super::{Catalog, CatalogError, IntentLocation, Tx};
 use crate::model::{ObjectId, TenantId, UnixMs};
 
@@ -24,6 +27,9 @@ macro_rules! select {
 
 /// Ids that one look-up takes, below every database's limit of places in a statement.
 pub const MAX_MIRROR_IDS: usize = 500;
+
+/// Rows that one statement takes: a pack is written in a few, and each stays short.
+const MIRRORS_A_STATEMENT: usize = 100;
 
 /// What a mirrored record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -316,23 +322,49 @@ impl Tx {
         mirror: &MirrorRow,
         now: UnixMs,
     ) -> Result<bool, CatalogError> {
-        let newer = sqlx::query(
-            "SELECT 1 AS n FROM mirrors WHERE subject_id = $1 AND kind = $2 AND state <> 'old' AND revision >= $3 LIMIT 1",
-        )
-        .bind(mirror.subject.to_vec())
-        .bind(mirror.kind.as_str())
-        .bind(i64::from(mirror.revision))
-        .fetch_optional(self.connection())
-        .await?;
-        if newer.is_some() {
-            return Ok(false);
+        self.record_mirrors(tenant, slice::from_ref(mirror), now).await
+    }
+
+    /// The same for many subjects of one kind; false when one of them has a revision that is as new: then some may be written, and
+    /// the transaction must not be committed.
+    pub async fn record_mirrors(
+        &mut self,
+        tenant: TenantId,
+        mirrors: &[MirrorRow],
+        now: UnixMs,
+    ) -> Result<bool, CatalogError> {
+        for some in mirrors.chunks(MIRRORS_A_STATEMENT) {
+            let Some(kind) = some.first().map(|mirror| mirror.kind) else {
+                continue;
+            };
+            let news = format!(
+                "WITH news (subject, news_revision) AS (VALUES {})",
+                lines_of_places(some.len(), 2)
+            );
+            let first = 2 * some.len() + 1;
+            let newer = format!(
+                "{news} SELECT 1 AS n FROM news CROSS JOIN mirrors WHERE subject_id = subject AND kind = ${first} \
+                 AND state <> 'old' AND revision >= news_revision LIMIT 1"
+            );
+            let newer = with_news(&newer, some).bind(kind.as_str());
+            if newer.fetch_optional(self.connection()).await?.is_some() {
+                return Ok(false);
+            }
+            let retired = format!(
+                "{news} UPDATE mirrors SET state = 'old' FROM news \
+                 WHERE subject_id = subject AND kind = ${first} AND state <> 'old'"
+            );
+            with_news(&retired, some)
+                .bind(kind.as_str())
+                .execute(self.connection())
+                .await?;
+            match self.insert_mirrors(tenant, some, now).await {
+                // Another node has recorded one since the look above.
+                Err(CatalogError::Exists(_)) => return Ok(false),
+                other => other?,
+            }
         }
-        self.retire_mirrors_of(mirror.kind, &mirror.subject).await?;
-        match self.insert_mirror(tenant, mirror, now).await {
-            // Another node has recorded one since the look above.
-            Err(CatalogError::Exists(_)) => Ok(false),
-            other => other.map(|()| true),
-        }
+        Ok(true)
     }
 
     /// Makes every record of a subject old: it is superseded or erased, and the sweep takes it out of the key plane.
@@ -353,20 +385,33 @@ impl Tx {
         mirror: &MirrorRow,
         now: UnixMs,
     ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO mirrors (object_id, tenant_id, kind, subject_id, revision, state, packed, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(mirror.object.as_bytes().to_vec())
-        .bind(tenant.as_bytes().to_vec())
-        .bind(mirror.kind.as_str())
-        .bind(mirror.subject.to_vec())
-        .bind(i64::from(mirror.revision))
-        .bind(mirror.state.as_str())
-        .bind(i64::from(mirror.packed))
-        .bind(now)
-        .execute(self.connection())
-        .await?;
+        self.insert_mirrors(tenant, slice::from_ref(mirror), now).await
+    }
+
+    /// Adds rows as they are, at most [`MIRRORS_A_STATEMENT`].
+    async fn insert_mirrors(
+        &mut self,
+        tenant: TenantId,
+        mirrors: &[MirrorRow],
+        now: UnixMs,
+    ) -> Result<(), CatalogError> {
+        let text = format!(
+            "INSERT INTO mirrors (object_id, tenant_id, kind, subject_id, revision, state, packed, created_at) VALUES {}",
+            lines_of_places(mirrors.len(), 8)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for mirror in mirrors {
+            query = query
+                .bind(mirror.object.as_bytes().to_vec())
+                .bind(tenant.as_bytes().to_vec())
+                .bind(mirror.kind.as_str())
+                .bind(mirror.subject.to_vec())
+                .bind(i64::from(mirror.revision))
+                .bind(mirror.state.as_str())
+                .bind(i64::from(mirror.packed))
+                .bind(now);
+        }
+        query.execute(self.connection()).await?;
         Ok(())
     }
 
@@ -424,4 +469,13 @@ fn read(row: &AnyRow) -> Result<MirrorRow, CatalogError> {
         state: row.state("state")?,
         packed: row.count("packed")?,
     })
+}
+
+/// A statement over `news`, the subjects and their revisions, with those bound.
+fn with_news(text: &str, mirrors: &[MirrorRow]) -> Query<'static, Any, AnyArguments> {
+    mirrors
+        .iter()
+        .fold(sqlx::query(sqlx::AssertSqlSafe(text.to_owned())), |query, mirror| {
+            query.bind(mirror.subject.to_vec()).bind(i64::from(mirror.revision))
+        })
 }

@@ -63,7 +63,7 @@ pub use exposure::{
 pub use intents::{IntentLocation, IntentRow};
 pub use inventory::ShapeRow;
 pub use jobs::{JobLease, JobRow, NewJob};
-pub use keks::{EpochWraps, KekRow};
+pub use keks::{EpochWraps, KekAge, KekRow};
 pub use links::{LinkRow, LiveLinks, NewLink};
 pub use mirrors::{MAX_MIRROR_IDS, MirrorRow, MirrorState, MirrorSubject, MirrorTotals};
 pub use notices::{MOST_WAITING, NewNotice, NoticeNumbers, NoticeRow, ONCE_MS};

@@ -114,14 +114,18 @@ impl Vault {
                 object: mirrored.object,
             });
         }
-        for row in &mirrored.rows {
-            if row.state == MirrorState::Old {
-                tx.insert_mirror(self.tenant(), row, now).await?;
-            } else if !tx.record_mirror(self.tenant(), row, now).await? {
-                return Err(VaultError::Superseded);
-            }
+        let (old, newest): (Vec<_>, Vec<_>) = mirrored
+            .rows
+            .iter()
+            .copied()
+            .partition(|row: &MirrorRow| row.state == MirrorState::Old);
+        for row in &old {
+            tx.insert_mirror(self.tenant(), row, now).await?;
         }
-        Ok(())
+        match tx.record_mirrors(self.tenant(), &newest, now).await? {
+            true => Ok(()),
+            false => Err(VaultError::Superseded),
+        }
     }
 
     /// The revision that the next writing of a record has: one more than any that was ever seen.

@@ -16,8 +16,8 @@ pub use system::SystemKey;
 
 use crate::model::{KekId, OwnerId};
 
-/// Rows of one step: the transaction stays short, and a pack of the key plane well filled.
-const BATCH: u32 = 500;
+/// Rows of one step: the transaction stays short, and a pack of the key plane is full.
+const BATCH: u32 = 1000;
 /// Times that a walk is made again because others changed rows meanwhile.
 const MAX_WALKS: usize = 20;
 /// Failures that are named one by one; the others are counted.

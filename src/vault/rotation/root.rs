@@ -10,8 +10,8 @@ use dashvault_keys::provider::RootKey;
 use super::super::custody::from_kek;
 use super::super::{Vault, VaultError, run_blocking};
 use super::{BATCH, Failures, MAX_WALKS, Phase, Progress, Tell};
-use crate::catalog::{CatalogError, KekRow};
-use crate::model::{KekId, TenantId};
+use crate::catalog::{CatalogError, KekAge, KekRow};
+use crate::model::TenantId;
 
 /// A mirror pack is read whole; KEK records have one or two KiB, so it rarely cuts a batch.
 const PACK_BYTES: usize = 8 << 20;
@@ -59,7 +59,7 @@ impl Wrapped {
 /// A batch that waits to be written.
 struct Batch {
     wrapped: Wrapped,
-    last: KekId,
+    last: KekAge,
     seen: u64,
     wrapped_at: Instant,
 }
@@ -156,10 +156,10 @@ impl Vault {
     }
 
     /// The next batch of rows, wrapped anew and not yet written; none at the end.
-    async fn wrap_batch(&self, after: Option<KekId>) -> Result<Option<Batch>, VaultError> {
+    async fn wrap_batch(&self, after: Option<KekAge>) -> Result<Option<Batch>, VaultError> {
         let tenant = self.tenant();
-        let rows = self.inner.catalog.keks_after(tenant, after, BATCH).await?;
-        let Some(last) = rows.last().map(|row| row.id) else {
+        let (rows, last) = self.inner.catalog.keks_after(tenant, after, BATCH).await?;
+        let Some(last) = last else {
             return Ok(None);
         };
         let root = self.inner.root.clone();
@@ -259,7 +259,7 @@ impl Vault {
 }
 
 /// Wraps anew what a batch of rows holds, in as many threads as the machine has cores for.
-fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], last: KekId) -> Result<Batch, VaultError> {
+fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], last: KekAge) -> Result<Batch, VaultError> {
     let newest = root.state().map_err(root_says)?;
     let held = root.batch().map_err(root_says)?;
     let root = held.as_deref().unwrap_or(root);

@@ -16,9 +16,11 @@ impl Vault {
         let total = catalog.count_keks(tenant).await?;
         let (mut after, mut seen, mut failures) = (None, 0, Failures::default());
         loop {
-            let rows = catalog.keks_after(tenant, after, BATCH).await?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.id);
+            let (rows, last) = catalog.keks_after(tenant, after, BATCH).await?;
+            if last.is_none() {
+                break;
+            }
+            after = last;
             seen += rows.len() as u64;
             let root = self.inner.root.clone();
             let failed = run_blocking(move || refused(tenant, root.as_ref(), epoch, rows)).await?;
