@@ -22,10 +22,44 @@ use crate::provider::{ProviderError, RootKey, Wrap};
 const MAGIC: &[u8; 4] = b"DCVK";
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 32 + SALT_BYTES;
+const COMMITMENT_BYTES: usize = 32;
 /// Wraps of one record: an old and a new root key while rotating, a second provider, and room.
 pub const MAX_WRAPS: usize = 8;
 /// A profile holds an owner's vehicles, some 300 bytes each; a fleet is many owners.
 const MAX_PROFILE_BYTES: usize = 1 << 20;
+
+/// What a record has in one place when a root key made its only wrap: a catalogue finds those that have another without reading
+/// them one by one. It proves nothing, as whoever opens a record does.
+pub struct SoleWrap {
+    named: Vec<u8>,
+}
+
+impl SoleWrap {
+    /// Where the number of wraps stands, which is 1; from 0.
+    pub const COUNT_AT: usize = HEAD_BYTES + COMMITMENT_BYTES;
+    /// Where [`Self::named`] stands: behind the number and the kind of the provider.
+    pub const NAMED_AT: usize = Self::COUNT_AT + 2;
+
+    /// By the provider's name for the root key, and its epoch.
+    pub fn by(reference: &str, epoch: u32) -> Self {
+        let mut named = epoch.to_be_bytes().to_vec();
+        named.extend_from_slice(&lp(&[reference.as_bytes()]));
+        Self { named }
+    }
+
+    /// Epoch and name, as the record has them.
+    pub fn named(&self) -> &[u8] {
+        &self.named
+    }
+
+    /// Whether a record has it.
+    pub fn is_in(&self, record: &[u8]) -> bool {
+        record.get(Self::COUNT_AT) == Some(&1)
+            && record
+                .get(Self::NAMED_AT..)
+                .is_some_and(|rest| rest.starts_with(&self.named))
+    }
+}
 
 /// Why a KEK record is not made or not opened.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +206,7 @@ impl<'a> SealedKek<'a> {
             state: KekState::from_byte(state)?,
         };
         reader.take(SALT_BYTES)?;
-        let commitment = reader.take(32)?;
+        let commitment = reader.take(COMMITMENT_BYTES)?;
         let count = usize::from(reader.u8()?);
         if !(1..=MAX_WRAPS).contains(&count) {
             return None;

@@ -6,8 +6,9 @@ use super::row::{Row, cursor, lines_of_places, places};
 use super::{Catalog, CatalogError, MirrorSubject, Tx};
 use crate::model::{ClipId, KekId, OwnerId, TenantId, UnixMs};
 
-/// Rows that one statement replaces: its text and its values stay short, and a longer one is no faster.
-const KEKS_A_STATEMENT: usize = 100;
+/// Rows that one statement replaces. SQLite looks each value's place up by going through all of them, so that a longer one is
+/// slower.
+const KEKS_A_STATEMENT: usize = 40;
 /// How far a walk over the keys is: when the last one was made, and its id.
 pub type KekAge = (UnixMs, KekId);
 
@@ -108,6 +109,28 @@ impl Catalog {
     pub async fn count_keks(&self, tenant: TenantId) -> Result<u64, CatalogError> {
         let row = sqlx::query("SELECT count(*) AS keks FROM keks WHERE tenant_id = $1")
             .bind(tenant.as_bytes().to_vec())
+            .fetch_one(self.readers())
+            .await?;
+        Row::new("keks", &row).size("keks")
+    }
+
+    /// How many keys have other bytes than `count` and `named` in two places of their records, counted from 0: whatever their
+    /// wraps say that is not what the caller looks for.
+    pub async fn count_keks_without(
+        &self,
+        tenant: TenantId,
+        count: (usize, u8),
+        named: (usize, &[u8]),
+    ) -> Result<u64, CatalogError> {
+        let (count_at, named_at, length) = (count.0 + 1, named.0 + 1, named.1.len());
+        let text = format!(
+            "SELECT count(*) AS keks FROM keks WHERE tenant_id = $1 AND (substr(record, {count_at}, 1) <> $2 \
+             OR substr(record, {named_at}, {length}) <> $3)"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(tenant.as_bytes().to_vec())
+            .bind(vec![count.1])
+            .bind(named.1.to_vec())
             .fetch_one(self.readers())
             .await?;
         Row::new("keks", &row).size("keks")

@@ -28,8 +28,9 @@ macro_rules! select {
 /// Ids that one look-up takes, below every database's limit of places in a statement.
 pub const MAX_MIRROR_IDS: usize = 500;
 
-/// Rows that one statement takes: a pack is written in a few, and each stays short.
-const MIRRORS_A_STATEMENT: usize = 100;
+/// Rows that one statement takes. SQLite looks each value's place up by going through all of them, so that a longer one is
+/// slower.
+const MIRRORS_A_STATEMENT: usize = 40;
 
 /// What a mirrored record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

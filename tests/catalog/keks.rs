@@ -284,3 +284,49 @@ async fn who_erased_a_clip_since_the_newest_key_was_made_is_told() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_walk_goes_from_the_oldest_key_to_the_newest_and_sees_each_once() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        let (other_tenant, stranger) = rows::an_owner(&catalog).await;
+        in_tx!(catalog, tx => tx.insert_kek(other_tenant, &kek(stranger, 1), 6));
+        let mut expected = Vec::new();
+        // Several of one moment, more than a step takes.
+        for (version, made_at) in (1..).zip([9, 5, 5, 5, 7, 5, 9]) {
+            let kek = kek(owner, version);
+            in_tx!(catalog, tx => tx.insert_kek(tenant, &kek, made_at));
+            expected.push((made_at, kek.id));
+        }
+        expected.sort_unstable();
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let (keks, last) = catalog.keks_after(tenant, after, 2).await.unwrap();
+            assert_eq!(keks.is_empty(), last.is_none());
+            let Some(last) = last else { break };
+            assert_eq!(keks.last().map(|kek| kek.id), Some(last.1));
+            seen.extend(keks.iter().map(|kek| kek.id));
+            after = Some(last);
+        }
+        assert_eq!(seen, expected.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_counted_that_have_other_bytes_in_either_place() {
+    both(async |catalog| {
+        let (tenant, owner) = rows::an_owner(&catalog).await;
+        for (version, (count, name)) in (1..).zip([(1, b"new"), (1, b"old"), (2, b"new"), (2, b"old"), (1, b"new")]) {
+            let mut kek = kek(owner, version);
+            kek.record[96] = count;
+            kek.record[98..101].copy_from_slice(name);
+            in_tx!(catalog, tx => tx.insert_kek(tenant, &kek, 5));
+        }
+        let without = |name| catalog.count_keks_without(tenant, (96, 1), (98, name));
+        assert_eq!(without(b"new").await.unwrap(), 3);
+        assert_eq!(without(b"old").await.unwrap(), 4);
+        assert_eq!(without(b"ne").await.unwrap(), 3, "what is longer has it too");
+    })
+    .await;
+}

@@ -8,6 +8,8 @@ use crate::{both, rows};
 
 const FIRST: [u8; 16] = [1; 16];
 const SECOND: [u8; 16] = [2; 16];
+/// More than one statement records, and no whole number of them.
+const MANY: u8 = 101;
 
 fn row(object: ObjectId, subject: [u8; 16], revision: u32) -> MirrorRow {
     MirrorRow {
@@ -49,6 +51,39 @@ async fn a_new_revision_is_the_newest_and_an_older_or_equal_one_changes_nothing(
         assert_eq!(newest(&catalog, SECOND).await, Some((pack, 1)));
         let other_kind = catalog.newest_mirror(MirrorSubject::Envelope, &FIRST).await.unwrap();
         assert_eq!(other_kind, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pack_is_recorded_whole_or_not_at_all() {
+    both(async |catalog| {
+        let (tenant, _) = rows::an_owner(&catalog).await;
+        let subjects = (0..MANY).map(|n| [n; 16]);
+        let pack = |revision| {
+            let object = ObjectId::random();
+            let rows = subjects.clone().map(|subject| row(object, subject, revision));
+            (object, rows.collect::<Vec<_>>())
+        };
+        let (first, rows) = pack(1);
+        assert!(in_tx!(catalog, tx => tx.record_mirrors(tenant, &rows, 5)));
+        let (second, rows) = pack(2);
+        assert!(in_tx!(catalog, tx => tx.record_mirrors(tenant, &rows, 6)));
+        for subject in subjects.clone() {
+            assert_eq!(newest(&catalog, subject).await, Some((second, 2)));
+        }
+        let old = catalog.mirrors_in(first).await.unwrap();
+        assert!(old.len() == rows.len() && old.iter().all(|row| row.state == MirrorState::Old));
+
+        // The last of them was mirrored once more by somebody else.
+        let other = ObjectId::random();
+        assert!(in_tx!(catalog, tx => tx.record_mirror(tenant, &row(other, [MANY - 1; 16], 3), 7)));
+        let (third, rows) = pack(3);
+        let mut tx = catalog.begin().await.unwrap();
+        assert!(!tx.record_mirrors(tenant, &rows, 8).await.unwrap());
+        drop(tx);
+        assert!(catalog.mirrors_in(third).await.unwrap().is_empty());
+        assert_eq!(newest(&catalog, FIRST).await, Some((second, 2)));
     })
     .await;
 }

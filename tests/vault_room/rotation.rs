@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::{MINUTE, NOW, Room, store};
 
 /// Keys that a rotation takes at once.
-const BATCH: u64 = 500;
+const BATCH: u64 = 1000;
 
 fn quiet(_: Progress) {}
 

@@ -166,3 +166,29 @@ fn nothing_of_the_owner_is_readable() {
         assert!(!bytes.windows(secret.len()).any(|window| window == secret));
     }
 }
+
+#[test]
+fn a_record_tells_whose_its_only_wrap_is() {
+    let (kek, (_dir, one), (_other, two)) = (Secret32::make_random(), keyring(), keyring());
+    let by = |root: &Keyring| {
+        let state = root.state().expect("a state");
+        SoleWrap::by(&state.reference, state.epoch)
+    };
+    let record = sealed(&kek, &[&one]);
+    assert!(by(&one).is_in(&record) && !by(&two).is_in(&record));
+    assert_eq!(record[SoleWrap::COUNT_AT], 1);
+    let named = by(&one).named().len();
+    assert_eq!(
+        record[SoleWrap::NAMED_AT..][..named],
+        *by(&one).named(),
+        "as a catalogue looks for it"
+    );
+    let state = one.state().expect("a state");
+    assert!(!SoleWrap::by(&state.reference, state.epoch + 1).is_in(&record));
+    let both = sealed(&kek, &[&one, &two]);
+    assert!(
+        !by(&one).is_in(&both) && !by(&two).is_in(&both),
+        "one of two is not the only one"
+    );
+    assert!(!by(&one).is_in(&record[..SoleWrap::NAMED_AT]));
+}

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dashvault_keys::kek::{self, KekError, KekHead, SealedKek};
+use dashvault_keys::kek::{self, KekError, KekHead, SealedKek, SoleWrap};
 use dashvault_keys::provider::RootKey;
 
 use super::super::custody::from_kek;
@@ -56,9 +56,20 @@ impl Wrapped {
     }
 }
 
+/// How a walk ended.
+#[derive(Default)]
+struct Walked {
+    /// Records that somebody else changed first.
+    lost: u64,
+    /// Those that do not open and are under another root key still.
+    left: u64,
+}
+
 /// A batch that waits to be written.
 struct Batch {
     wrapped: Wrapped,
+    /// Of those that failed, the ones under another root key.
+    left: u64,
     last: KekAge,
     seen: u64,
     wrapped_at: Instant,
@@ -109,35 +120,49 @@ impl Vault {
         Ok(done)
     }
 
-    /// Walks over the KEK records until a walk finds every one under the newest root key, or not to be opened.
+    /// Walks over the KEK records until every one is under the newest root key, or was not to be opened.
     pub async fn rewrap_keks(&self, tell: Tell<'_>) -> Result<Rewrapped, VaultError> {
         let mut report = Rewrapped::default();
         for _ in 0..MAX_WALKS {
             let before = report.rewrapped;
             report.already = 0;
             report.failures = Failures::default();
-            let lost = self.rewrap_walk(tell, &mut report).await?;
-            if report.rewrapped == before && lost == 0 {
+            let walked = self.rewrap_walk(tell, &mut report).await?;
+            if walked.lost == 0 && self.keks_under_others().await? == walked.left {
                 // The last walk saw those of the walks before it, too.
-                report.already -= report.rewrapped.min(report.already);
+                report.already -= before.min(report.already);
                 return Ok(report);
             }
         }
         Err(VaultError::Superseded)
     }
 
-    /// One walk; how many records somebody else changed first. While a batch is written the next one is wrapped: two of them are
+    /// How many records have another wrap than one of the newest root key: also those that came behind a walk.
+    async fn keks_under_others(&self) -> Result<u64, VaultError> {
+        let root = self.inner.root.clone();
+        let newest = run_blocking(move || root.state()).await.map_err(root_says)?;
+        let wrap = SoleWrap::by(&newest.reference, newest.epoch);
+        let counted = self.inner.catalog.count_keks_without(
+            self.tenant(),
+            (SoleWrap::COUNT_AT, 1),
+            (SoleWrap::NAMED_AT, wrap.named()),
+        );
+        Ok(counted.await?)
+    }
+
+    /// One walk. While a batch is written the next one is wrapped: two of them are
     /// in memory at most.
-    async fn rewrap_walk(&self, tell: Tell<'_>, report: &mut Rewrapped) -> Result<u64, VaultError> {
+    async fn rewrap_walk(&self, tell: Tell<'_>, report: &mut Rewrapped) -> Result<Walked, VaultError> {
         let total = self.inner.catalog.count_keks(self.tenant()).await?;
-        let (mut seen, mut lost) = (0, 0);
+        let (mut seen, mut walked) = (0, Walked::default());
         let mut ready = self.wrap_batch(None).await?;
         while let Some(batch) = ready {
             seen += batch.seen;
+            walked.left += batch.left;
             let after = Some(batch.last);
             let (stored, next) = tokio::join!(self.store_batch(batch, report), self.wrap_batch(after));
             let stored = stored?;
-            lost += stored.lost;
+            walked.lost += stored.lost;
             ready = next?;
             // What was wrapped meanwhile was not waiting for the key plane.
             let wrapped_at = ready.as_ref().map(|batch| batch.wrapped_at);
@@ -152,7 +177,7 @@ impl Vault {
                 total,
             });
         }
-        Ok(lost)
+        Ok(walked)
     }
 
     /// The next batch of rows, wrapped anew and not yet written; none at the end.
@@ -261,20 +286,23 @@ impl Vault {
 /// Wraps anew what a batch of rows holds, in as many threads as the machine has cores for.
 fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], last: KekAge) -> Result<Batch, VaultError> {
     let newest = root.state().map_err(root_says)?;
+    let newest = SoleWrap::by(&newest.reference, newest.epoch);
     let held = root.batch().map_err(root_says)?;
     let root = held.as_deref().unwrap_or(root);
     let lanes = thread::available_parallelism().map_or(1, usize::from).min(MAX_LANES);
     let wrapped = thread::scope(|scope| {
         let lanes: Vec<_> = rows
             .chunks(rows.len().div_ceil(lanes).max(1))
-            .map(|rows| scope.spawn(|| rewrap_some(tenant, root, rows, &newest.reference)))
+            .map(|rows| scope.spawn(|| rewrap_some(tenant, root, rows, &newest)))
             .collect();
         lanes.into_iter().try_fold(Wrapped::default(), |all, lane| {
             let wrapped = lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             Ok::<_, VaultError>(all.and(wrapped))
         })
     })?;
+    let left = wrapped.failed.iter().filter(|(row, _)| !newest.is_in(&row.record));
     Ok(Batch {
+        left: left.count() as u64,
         wrapped,
         last,
         seen: rows.len() as u64,
@@ -282,7 +310,12 @@ fn rewrap(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], last: KekAge) -
     })
 }
 
-fn rewrap_some(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], newest: &str) -> Result<Wrapped, VaultError> {
+fn rewrap_some(
+    tenant: TenantId,
+    root: &dyn RootKey,
+    rows: &[KekRow],
+    newest: &SoleWrap,
+) -> Result<Wrapped, VaultError> {
     let mut wrapped = Wrapped::default();
     for row in rows {
         match rewrap_one(tenant, root, row, newest) {
@@ -297,7 +330,12 @@ fn rewrap_some(tenant: TenantId, root: &dyn RootKey, rows: &[KekRow], newest: &s
     Ok(wrapped)
 }
 
-fn rewrap_one(tenant: TenantId, root: &dyn RootKey, row: &KekRow, newest: &str) -> Result<Option<Change>, KekError> {
+fn rewrap_one(
+    tenant: TenantId,
+    root: &dyn RootKey,
+    row: &KekRow,
+    newest: &SoleWrap,
+) -> Result<Option<Change>, KekError> {
     let sys = tenant.as_bytes();
     let sealed = SealedKek::parse(&row.record)?;
     let head = sealed.head();
@@ -305,7 +343,7 @@ fn rewrap_one(tenant: TenantId, root: &dyn RootKey, row: &KekRow, newest: &str) 
     if !stands || row.revision < row.least_revision {
         return Err(KekError::Refused);
     }
-    if sealed.wraps().iter().all(|wrap| wrap.reference == newest) {
+    if newest.is_in(&row.record) {
         return Ok(None);
     }
     let kek = sealed.unwrap(sys, root)?;
