@@ -309,6 +309,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_transaction_is_synced_whatever_the_one_before_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::Sqlite {
+            dir: dir.path().to_owned(),
+        };
+        let catalog = Catalog::connect(&config).await.unwrap();
+        async fn level(mut tx: Tx) -> i64 {
+            let told = sqlx::query_scalar("PRAGMA synchronous")
+                .fetch_one(tx.connection())
+                .await;
+            tx.commit().await.unwrap();
+            told.unwrap()
+        }
+        let (full, normal) = (2, 1);
+        assert_eq!(level(catalog.begin().await.unwrap()).await, full);
+        assert_eq!(level(catalog.begin_unsynced().await.unwrap()).await, normal);
+        assert_eq!(level(catalog.begin().await.unwrap()).await, full);
+        drop(catalog.begin_unsynced().await.unwrap());
+        assert_eq!(level(catalog.begin().await.unwrap()).await, full);
+    }
+
+    #[tokio::test]
     async fn an_unknown_schema_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::Sqlite {

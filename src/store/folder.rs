@@ -125,6 +125,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn every_piece_finds_its_shelf() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).await.unwrap();
+        let staging = dir.path().join(Location::Staging.as_str());
+        assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 1 << 10);
+        for _ in 0..1000 {
+            let name = Location::Staging.name(ObjectId::random());
+            assert!(staging.join(&name[..2]).is_dir(), "{name}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_removal_that_cannot_be_made_durable_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path()).await.unwrap();
