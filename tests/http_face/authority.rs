@@ -44,6 +44,7 @@ fn path(world: &World, line: &RouteLine, real: bool) -> String {
 /// A body that would be taken, so that only the caller is wrong.
 fn body(line: &RouteLine) -> Option<Value> {
     match (line.method, line.path) {
+        ("POST", "/v1/vehicle/wishes/{id}") => Some(json!({})),
         ("POST", "/v1/devices/pairing-codes") => Some(json!({ "label": "mine" })),
         ("PATCH", "/v1/devices/{id}") => Some(json!({ "label": "taken" })),
         ("POST", "/v1/clips/{id}/links") => Some(json!({
