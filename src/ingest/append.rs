@@ -222,7 +222,7 @@ impl Ingest {
         let (id, expires_at) = (row.id, self.inner.expiry(row.is_event));
         match self.inner.committer.commit(Order::Fence { id, expires_at }).await? {
             Committed::Fenced(row) => Ok(row.map(|row| *row)),
-            Committed::Advanced | Committed::Overtaken => Ok(None),
+            Committed::Reserved | Committed::Advanced | Committed::Overtaken => Ok(None),
         }
     }
 

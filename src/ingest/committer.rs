@@ -1,4 +1,4 @@
-//! Commits what is ready: fences and offsets of many uploads share one transaction, so that they share its sync.
+//! Commits what is ready: fences, names and offsets of many uploads share one transaction, so that they share its sync.
 //!
 //! An order is answered after the commit that holds it. When one order spoils a shared transaction each is committed by
 //! itself, so that a fault of one upload never reaches another.
@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::IngestError;
 use super::error::from_trouble;
 use crate::audit::{Audit, AuditError, EventKind, NewEvent};
-use crate::catalog::{Catalog, CatalogError, NewJob, PieceRow, Tx, UploadKeyRow, UploadRow, UploadStep};
-use crate::model::{ClipId, ClipState, Clock, JobId, JobKind, ObjectId, Trouble, UnixMs};
+use crate::catalog::{Catalog, CatalogError, IntentRow, NewJob, PieceRow, Tx, UploadKeyRow, UploadRow, UploadStep};
+use crate::model::{ClipId, ClipState, Clock, JobId, JobKind, ObjectId, TenantId, Trouble, UnixMs};
 
 /// Orders of one transaction: enough that a sync is shared by all who wait, few enough that it stays short.
 const MAX_BATCH: usize = 64;
@@ -32,6 +32,8 @@ pub(super) struct Committer {
 pub(super) enum Order {
     /// Fence every older writer of an open upload.
     Fence { id: ClipId, expires_at: UnixMs },
+    /// Reserve the names of an upload's pieces to come.
+    Reserve { id: ClipId, intents: Vec<IntentRow> },
     /// Move an upload's offset past pieces that are durable; complete it when that is all.
     Advance(Advance),
 }
@@ -47,6 +49,8 @@ pub(super) struct Advance {
 pub(super) enum Committed {
     /// The row after the fence; none when the upload is not open.
     Fenced(Option<Box<UploadRow>>),
+    /// The names are reserved.
+    Reserved,
     /// The offset was moved.
     Advanced,
     /// A newer request fenced the writer, or the upload is over: nothing was moved.
@@ -75,6 +79,7 @@ struct Spoilt {
 struct LeaseLost(ObjectId);
 
 struct Rows {
+    tenant: TenantId,
     catalog: Catalog,
     audit: Audit,
     clock: Arc<dyn Clock>,
@@ -82,9 +87,14 @@ struct Rows {
 
 impl Committer {
     /// Starts the task; it ends with the last clone.
-    pub fn start(catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
+    pub fn start(tenant: TenantId, catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
         let (orders, waiting) = mpsc::channel(QUEUE);
-        let rows = Rows { catalog, audit, clock };
+        let rows = Rows {
+            tenant,
+            catalog,
+            audit,
+            clock,
+        };
         tokio::spawn(rows.run(waiting));
         Self { orders }
     }
@@ -150,6 +160,12 @@ impl Rows {
             done.push(match order {
                 Order::Fence { id, expires_at } => {
                     Committed::Fenced(tx.fence_upload(*id, *expires_at).await?.map(Box::new))
+                }
+                Order::Reserve { intents, .. } => {
+                    for intent in intents {
+                        tx.insert_intent(self.tenant, intent, now).await?;
+                    }
+                    Committed::Reserved
                 }
                 Order::Advance(advance) => self.advance(&mut tx, advance, now).await?,
             });
@@ -227,7 +243,7 @@ fn answer_all(done: impl Iterator<Item = (Waiting, Committed)>) {
 impl Order {
     fn upload(&self) -> &ClipId {
         match self {
-            Self::Fence { id, .. } => id,
+            Self::Fence { id, .. } | Self::Reserve { id, .. } => id,
             Self::Advance(advance) => &advance.step.id,
         }
     }

@@ -148,7 +148,7 @@ impl Default for Config {
 impl Ingest {
     /// Must be called on the runtime that outlives the requests: the writers run there.
     pub fn new(config: Config, vault: Vault, catalog: Catalog, audit: Audit, clock: Arc<dyn Clock>) -> Self {
-        let committer = Committer::start(catalog.clone(), audit.clone(), Arc::clone(&clock));
+        let committer = Committer::start(vault.tenant(), catalog.clone(), audit.clone(), Arc::clone(&clock));
         let inner = Arc::new(Inner {
             budget: Budget::new(config.buffer_bytes),
             turns: Turns::new(config.max_writers),

@@ -212,10 +212,14 @@ impl Writer {
             return Ok(name);
         }
         let lease_until = now + NAME_LEASE_MS;
-        let mut names = inner.vault.reserve_pieces(self.id, NAMES, lease_until).await?;
+        let intents = inner.vault.name_pieces(self.id, NAMES, lease_until);
+        let mut names: Vec<_> = intents.iter().map(|intent| intent.object).collect();
+        let id = self.id;
+        // With what others commit: where thousands begin at once, a transaction each would keep all their offsets waiting.
+        inner.committer.commit(Order::Reserve { id, intents }).await?;
         let name = names.pop().expect("as many names as were asked for");
         let rest = names.into_iter().map(|id| Name { id, lease_until });
-        inner.live.keep_names(self.id, rest);
+        inner.live.keep_names(id, rest);
         Ok(name)
     }
 
@@ -353,6 +357,6 @@ async fn commit(inner: &Inner, step: UploadStep, stored: Vec<Stored>) -> Result<
             keys.iter().for_each(|key| key.is_stored());
             Ok(())
         }
-        Committed::Overtaken | Committed::Fenced(_) => Err(IngestError::Fenced),
+        Committed::Overtaken | Committed::Reserved | Committed::Fenced(_) => Err(IngestError::Fenced),
     }
 }

@@ -130,27 +130,32 @@ impl Vault {
             })
     }
 
-    /// Names `count` pieces to come; their intents are committed together.
+    /// Names `count` pieces to come: their intents, which are committed before the first byte of any.
+    pub fn name_pieces(&self, upload: ClipId, count: usize, lease_until: UnixMs) -> Vec<IntentRow> {
+        let intents = std::iter::repeat_with(|| IntentRow {
+            object: ObjectId::random(),
+            location: IntentLocation::Staging,
+            holder: *upload.as_bytes(),
+            multipart_id: None,
+            lease_until,
+        });
+        intents.take(count).collect()
+    }
+
+    /// Names `count` pieces to come, and commits their intents together.
     pub async fn reserve_pieces(
         &self,
         upload: ClipId,
         count: usize,
         lease_until: UnixMs,
     ) -> Result<Vec<ObjectId>, VaultError> {
-        let ids: Vec<ObjectId> = std::iter::repeat_with(ObjectId::random).take(count).collect();
+        let intents = self.name_pieces(upload, count, lease_until);
         let mut tx = self.inner.catalog.begin().await?;
-        for object in &ids {
-            let intent = IntentRow {
-                object: *object,
-                location: IntentLocation::Staging,
-                holder: *upload.as_bytes(),
-                multipart_id: None,
-                lease_until,
-            };
-            tx.insert_intent(self.tenant(), &intent, self.now()).await?;
+        for intent in &intents {
+            tx.insert_intent(self.tenant(), intent, self.now()).await?;
         }
         tx.commit().await?;
-        Ok(ids)
+        Ok(intents.into_iter().map(|intent| intent.object).collect())
     }
 
     /// Begins a piece under a reserved id.
