@@ -29,6 +29,9 @@ const DISCONNECT_TIME: Duration = Duration::from_secs(8);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Connections one thread serves at once; two threads hold what one node's memory for uploads is made for.
 const CONNECTIONS_A_THREAD: usize = 8192;
+/// Connections that wait to be taken. The standard library asks for 128: of thousands of vehicles that come back at once the
+/// kernel then turns hundreds away with a reset.
+const BACKLOG: i32 = 4096;
 /// How long answers under way may take when the service ends.
 const SHUTDOWN_SECS: u64 = 5;
 
@@ -241,6 +244,7 @@ async fn end(handles: Vec<ServerHandle>, ending: CancellationToken) {
 fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, HttpError> {
     let failed = |source| HttpError::Listen { address, flag, source };
     let listener = TcpListener::bind(address).map_err(failed)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|e| failed(e.into()))?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }
@@ -257,6 +261,16 @@ mod tests {
             tls: None,
             proxies: Vec::new(),
         }
+    }
+
+    #[test]
+    fn many_connections_wait_where_nobody_takes_them_yet() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), "--listen").unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting: Vec<_> = (0..600)
+            .map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap())
+            .collect();
+        assert_eq!(waiting.len(), 600);
     }
 
     #[test]
