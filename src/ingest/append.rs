@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::committer::{Committed, Order, complete};
 use super::pace::Pace;
-use super::writer::{Arrived, Writer};
+use super::writer::{Arrived, CHUNKS, Writer};
 use super::{Checksum, Ingest, IngestError, UploadStatus};
 use crate::access::Principal;
 use crate::catalog::UploadRow;
@@ -138,7 +138,7 @@ impl Ingest {
             sum: body.checksum.map(Checksum::begin),
             sign,
         };
-        let (chunks, arriving) = mpsc::channel(1);
+        let (chunks, arriving) = mpsc::channel(CHUNKS);
         // On the runtime that outlives the request: what arrived is kept when the request goes.
         let writing = self.inner.runtime.spawn(writer.run(arriving));
         let config = &self.inner.config;
@@ -267,10 +267,9 @@ async fn pump<E>(
 ) {
     let mut stream = pin!(stream);
     let mut arrived_bytes = 0;
-    let one_at_a_time = Arc::new(Semaphore::new(1));
-    // The leave and the place in the channel come first: between a chunk's arrival and its handing over nothing is awaited,
-    // so that a request which is dropped loses none.
-    while let (Ok(leave), Ok(place)) = (Arc::clone(&one_at_a_time).acquire_owned().await, chunks.reserve().await) {
+    // The place in the channel comes first: between a chunk's arrival and its handing over nothing is awaited, so that a
+    // request which is dropped loses none.
+    while let Ok(place) = chunks.reserve().await {
         let asked = Instant::now();
         let next = tokio::select! {
             next = timeout(idle, stream.next()) => next,
@@ -280,7 +279,7 @@ async fn pump<E>(
             Ok(Some(Ok(bytes))) => {
                 arrived_bytes += bytes.len() as u64;
                 let keeps_up = pace.keeps_up(asked.elapsed(), bytes.len());
-                place.send(Arrived::Bytes(bytes, leave));
+                place.send(Arrived::Bytes(bytes));
                 if !keeps_up {
                     return;
                 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,6 +23,8 @@ use crate::vault::PieceWriter;
 /// A piece is at most this long: so much that a request of 5 MB, which many clients send, is one piece with one sync and
 /// one commit.
 pub(super) const PIECE_BYTES: usize = 6 << 20;
+/// Chunks on their way from the request to the writer.
+pub(super) const CHUNKS: usize = 1;
 /// Names reserved in one commit. Unused ones are swept.
 const NAMES: usize = 16;
 /// How long a reserved name may wait for its piece.
@@ -32,8 +34,7 @@ const NAME_MARGIN_MS: i64 = 30 * 60 * 1000;
 
 /// What a request hands its writer. A channel that closes before `End` is a body that was cut.
 pub(super) enum Arrived {
-    /// Bytes, and the leave to bring the next ones.
-    Bytes(Bytes, OwnedSemaphorePermit),
+    Bytes(Bytes),
     End,
 }
 
@@ -92,8 +93,6 @@ struct State {
     staged: Vec<Stored>,
     /// Bytes that arrived and did not fit the piece.
     rest: Bytes,
-    /// Given back when they are sealed: a chunk may be as long as a connection's window, so there is one at a time.
-    leave: Option<OwnedSemaphorePermit>,
 }
 
 impl State {
@@ -113,7 +112,6 @@ impl Writer {
             storing: None,
             staged: Vec::new(),
             rest: Bytes::new(),
-            leave: None,
         };
         let end = match self.receive(&mut state, &mut arriving).await {
             Ok(end) => end,
@@ -132,9 +130,6 @@ impl Writer {
         let mut end = End::Cut;
         loop {
             self.fill(state).await?;
-            if state.rest.is_empty() {
-                state.leave = None;
-            }
             let may_store = state.storing.is_none();
             let is_full = state.filled() >= PIECE_BYTES && !self.is_last(state);
             let has_to_end = is_full || !state.rest.is_empty();
@@ -157,7 +152,7 @@ impl Writer {
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.store(state),
                 arrived = arriving.recv(), if !has_to_end => match arrived {
-                    Some(Arrived::Bytes(bytes, leave)) => (state.rest, state.leave) = (bytes, Some(leave)),
+                    Some(Arrived::Bytes(bytes)) => state.rest = bytes,
                     Some(Arrived::End) => return Ok(End::Whole),
                     None => return Ok(end),
                 },
