@@ -21,6 +21,7 @@ use crate::journal::{Journal, State};
 use crate::link::{Link, LinkSource};
 use crate::mark::Mark;
 use crate::policy::KeptPolicy;
+use crate::receipt::clip_id_of;
 use crate::run::Run;
 use crate::source::Source;
 use crate::{Client, ClientError, Options, Progress, Stage, Uploaded, file};
@@ -250,7 +251,7 @@ impl Courier {
                 };
                 let sent = Uploaded {
                     file: choice.path.clone(),
-                    clip_id: url.rsplit('/').next().unwrap_or_default().to_owned(),
+                    clip_id: clip_id_of(&url).to_owned(),
                     bytes: source.bytes(),
                     sha256: source.sha256().to_owned(),
                     receipt: None,

@@ -38,10 +38,15 @@ struct ReceiptAnswer {
     receipt: String,
 }
 
+/// The id of the clip that an upload becomes: it ends the upload's address.
+pub(crate) fn clip_id_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or_default()
+}
+
 impl Delivered<'_> {
     /// The clip's id, which is also the upload's.
     pub fn clip_id(&self) -> &str {
-        self.url.rsplit('/').next().unwrap_or_default()
+        clip_id_of(self.url)
     }
 
     /// The receipt, verified; none while the vault still seals the original.

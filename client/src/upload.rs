@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::answer::Answer;
 use crate::connection::{Connection, now_ms};
+use crate::receipt::clip_id_of;
 use crate::run::Run;
 use crate::source::Source;
 use crate::{ClientError, Device, rekey};
@@ -122,7 +123,7 @@ impl Client {
         .await?;
         let mut run = Run::new(self, &source, options, &mut progress);
         let url = run.send_all().await?;
-        let clip_id = url.rsplit('/').next().unwrap_or_default().to_owned();
+        let clip_id = clip_id_of(&url).to_owned();
         let receipt = match options.wait {
             true => {
                 let receipt = run.wait_for_receipt(&url).await?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::answer::Answer;
 use crate::journal::{Entry, State};
 use crate::policy::Wish;
+use crate::receipt::clip_id_of;
 use crate::{Client, ClientError};
 
 /// An answer that did not get through is given again.
@@ -120,7 +121,7 @@ async fn tell(reply: &Reply, client: &Client) -> Result<u16, ClientError> {
 fn clip_of(entry: &Entry) -> Option<&str> {
     match &entry.state {
         State::Delivered { clip_id, .. } => Some(clip_id),
-        State::Sent { url } => url.rsplit('/').next(),
+        State::Sent { url } => Some(clip_id_of(url)),
         State::Waiting | State::Refused { .. } => None,
     }
 }

@@ -13,7 +13,7 @@ use super::{Access, AccessError};
 use crate::model::OwnerId;
 use crate::vault::VaultError;
 
-/// Lines: owners share them by their ids, so that they cost the same memory however many there are.
+/// Lines: owners share them by their ids, which are random, so that they cost the same memory however many there are.
 const LINES: usize = 64;
 /// The longest that one stands in line; a change takes some ten milliseconds.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -37,9 +37,7 @@ impl Default for Line {
 impl Line {
     /// Waits for one's turn, held until the change is made.
     async fn stand(&self, owner: OwnerId) -> Result<MutexGuard<'_, ()>, AccessError> {
-        let bytes = owner.as_bytes();
-        // The end of an id is random, its beginning a time.
-        let line = &self.lines[usize::from(bytes[bytes.len() - 1]) % LINES];
+        let line = &self.lines[usize::from(owner.as_bytes()[0]) % LINES];
         let turn = timeout(LONGEST, line.lock()).await;
         turn.map_err(|_| AccessError::Vault(VaultError::Superseded))
     }

@@ -17,7 +17,7 @@ const KEY_INFO: &[u8] = b"dcv1/upload key";
 const METADATA_INFO: &[u8] = b"dcv1/upload metadata";
 /// Metadata's JSON is padded to a multiple of this.
 const METADATA_PAD_BYTES: usize = 512;
-/// Four times what ingest makes: a row that asks for more is damaged, and nothing of that size is read.
+/// More than twice what ingest makes: a row that asks for more is damaged, and nothing of that size is read.
 const MAX_PIECE_BYTES: u64 = 16 << 20;
 const TOO_LONG: VaultError = VaultError::OverLimit {
     limit_bytes: MAX_PIECE_BYTES,

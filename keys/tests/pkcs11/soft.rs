@@ -9,7 +9,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use dashvault_keys::Zeroizing;
 use dashvault_keys::provider::{Pkcs11, Pkcs11Config, SecretSource};
-use dashvault_test_support::softhsm::{LABEL, PIN, SoftHsm, module};
+use dashvault_test_support::softhsm::{LABEL, PIN, SoftHsm, is_of_this_process, module};
 
 /// Where Debian's package puts it, by machine, and others.
 const SPIES: [&str; 4] = [
@@ -30,27 +30,14 @@ pub struct Soft {
 impl Soft {
     /// Runs a test in a process that has a token of its own; there it is called again.
     pub fn run(name: &str, test: impl FnOnce(&Self)) {
-        if let Some(configuration) =
-            std::env::var_os("SOFTHSM2_CONF").filter(|_| std::env::var_os("SOFT_TEST").is_some())
-        {
+        if is_of_this_process() {
+            let configuration = std::env::var_os("SOFTHSM2_CONF").expect("where the token is");
             let dir = Path::new(&configuration).parent().expect("a folder").to_owned();
             return test(&Self { dir });
         }
         let token = SoftHsm::new();
-        let ran = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", name, "--nocapture"])
-            .env("SOFTHSM2_CONF", token.configuration())
-            .env("SOFT_TEST", "1")
-            .env("PKCS11SPY", module())
-            .env("PKCS11SPY_OUTPUT", token.configuration().with_file_name(SPIED))
-            .output()
-            .expect("this program");
-        let said = String::from_utf8_lossy(&ran.stdout);
-        assert!(
-            ran.status.success() && said.contains("1 passed"),
-            "{said}{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
+        let spied = token.configuration().with_file_name(SPIED);
+        token.in_its_process_with(name, [("PKCS11SPY", module()), ("PKCS11SPY_OUTPUT", spied)]);
     }
 
     pub fn path(&self) -> &Path {

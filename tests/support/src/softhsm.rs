@@ -59,10 +59,16 @@ impl SoftHsm {
 
     /// Runs a test of this program again, in a process that finds the token: SoftHSM reads where it is once a process.
     pub fn in_its_process(&self, test: &str) {
+        self.in_its_process_with(test, []);
+    }
+
+    /// The same with more in its environment.
+    pub fn in_its_process_with<'a>(&self, test: &str, more: impl IntoIterator<Item = (&'a str, PathBuf)>) {
         let ran = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", test, "--nocapture"])
             .env("SOFTHSM2_CONF", self.configuration())
             .env(OF_THIS_PROCESS, "1")
+            .envs(more)
             .output()
             .expect("this program");
         let said = String::from_utf8_lossy(&ran.stdout);
