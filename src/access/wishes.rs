@@ -5,6 +5,7 @@
 
 use super::error::at_most;
 use super::{Access, AccessError, DeviceSession, OwnerSession};
+use crate::audit::{EventKind, NewEvent};
 use crate::catalog::{NewWish, WishRow};
 use crate::model::{ClipId, DeviceState, UnixMs, WishState};
 
@@ -26,6 +27,8 @@ pub struct Wish {
     pub created_at: UnixMs,
     /// When it ends by itself.
     pub expires_at: UnixMs,
+    /// When the vehicle first heard of it.
+    pub told_at: Option<UnixMs>,
     /// When the vehicle answered.
     pub answered_at: Option<UnixMs>,
 }
@@ -63,7 +66,10 @@ impl Access {
             created_at: now,
             expires_at: now + LIFE_MS,
         };
-        tx.insert_wish(&wish).await?;
+        if tx.insert_wish(&wish).await? {
+            let event = NewEvent::of_clip(owner, EventKind::WishMade, clip);
+            inner.audit.record(&mut tx, event).await?;
+        }
         tx.commit().await?;
         let made = inner.catalog.wish(owner, clip).await?;
         made.map(|row| wish_of(row, now))
@@ -83,17 +89,25 @@ impl Access {
         if !tx.remove_wish(session.owner(), clip).await? {
             return Err(AccessError::NotFound);
         }
+        let event = NewEvent::of_clip(session.owner(), EventKind::WishTakenBack, clip);
+        self.inner.audit.record(&mut tx, event).await?;
         Ok(tx.commit().await?)
     }
 
-    /// What a vehicle is asked for: clips that it has sent, and of which its owner wants the rest; the first wish first.
+    /// What a vehicle is asked for: clips that it has sent, and of which its owner wants the rest; the first wish first. The owner
+    /// sees that the vehicle has heard of them.
     pub async fn wishes_of_vehicle(&self, session: &DeviceSession) -> Result<Vec<ClipId>, AccessError> {
         let inner = &self.inner;
-        let now = inner.clock.now_ms();
-        Ok(inner
-            .catalog
-            .wishes_of(session.device(), now, MAX_OPEN_OF_DEVICE)
-            .await?)
+        let (device, now) = (session.device(), inner.clock.now_ms());
+        let open = inner.catalog.wishes_of(device, now, MAX_OPEN_OF_DEVICE).await?;
+        if open.iter().any(|wish| !wish.is_told) {
+            let mut tx = inner.catalog.begin().await?;
+            for wish in open.iter().filter(|wish| !wish.is_told) {
+                tx.note_wish_told(device, wish.clip, now).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(open.into_iter().map(|wish| wish.clip).collect())
     }
 
     /// A vehicle's answer: the clip that came for the wish, or none when it does not hold what was asked for. A second time
@@ -109,6 +123,12 @@ impl Access {
         if !tx.answer_wish(session.device(), clip, answer, now).await? {
             return Err(AccessError::NotFound);
         }
+        // It is about what the owner can look at now: the clip that came, or else the one that is all there is.
+        let event = match answer {
+            Some(came) => NewEvent::of_clip(session.owner(), EventKind::WishCome, came),
+            None => NewEvent::of_clip(session.owner(), EventKind::WishMissing, clip),
+        };
+        self.inner.audit.record(&mut tx, event).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -121,6 +141,7 @@ fn wish_of(row: WishRow, now: UnixMs) -> Wish {
         answer: row.answer,
         created_at: row.created_at,
         expires_at: row.expires_at,
+        told_at: row.told_at,
         answered_at: row.answered_at,
     }
 }

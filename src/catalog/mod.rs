@@ -80,4 +80,4 @@ pub use upload_keys::UploadKeyRow;
 pub use uploads::{Begun, NewUpload, OpenUploads, UploadRow, UploadStep, UploadTraits};
 pub use walks::{FindingRow, MOST_FINDINGS, NewFinding, WalkRow};
 pub use watchers::{WatchGapRow, WatcherRow, silent_after_ms};
-pub use wishes::{NewWish, WishRow};
+pub use wishes::{NewWish, OpenWish, WishRow};

@@ -28,14 +28,24 @@ pub struct WishRow {
     pub answer: Option<ClipId>,
     pub created_at: UnixMs,
     pub expires_at: UnixMs,
+    /// When the vehicle first heard of it.
+    pub told_at: Option<UnixMs>,
     pub answered_at: Option<UnixMs>,
+}
+
+/// A wish as its vehicle is told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenWish {
+    pub clip: ClipId,
+    /// Whether the vehicle has heard of it before.
+    pub is_told: bool,
 }
 
 impl Catalog {
     /// What an owner asked for with this clip.
     pub async fn wish(&self, owner: OwnerId, clip: ClipId) -> Result<Option<WishRow>, CatalogError> {
         let row = sqlx::query(
-            "SELECT clip_id, device_id, state, answer_id, created_at, expires_at, answered_at FROM wishes \
+            "SELECT clip_id, device_id, state, answer_id, created_at, expires_at, told_at, answered_at FROM wishes \
              WHERE clip_id = $1 AND owner_id = $2",
         )
         .bind(clip.as_bytes().to_vec())
@@ -46,9 +56,9 @@ impl Catalog {
     }
 
     /// At most `limit` clips that a vehicle is asked for now, the first wish first. One whose clip lies in the trash rests.
-    pub async fn wishes_of(&self, device: DeviceId, now: UnixMs, limit: u32) -> Result<Vec<ClipId>, CatalogError> {
+    pub async fn wishes_of(&self, device: DeviceId, now: UnixMs, limit: u32) -> Result<Vec<OpenWish>, CatalogError> {
         let rows = sqlx::query(
-            "SELECT w.clip_id FROM wishes w JOIN clips c ON c.id = w.clip_id WHERE w.device_id = $1 AND w.state = 'open' \
+            "SELECT w.clip_id, w.told_at FROM wishes w JOIN clips c ON c.id = w.clip_id WHERE w.device_id = $1 AND w.state = 'open' \
              AND w.expires_at > $2 AND c.state NOT IN ('trashed', 'erasing') ORDER BY w.created_at, w.clip_id LIMIT $3",
         )
         .bind(device.as_bytes().to_vec())
@@ -56,7 +66,14 @@ impl Catalog {
         .bind(i64::from(limit))
         .fetch_all(self.readers())
         .await?;
-        rows.iter().map(|row| Row::new("wishes", row).id("clip_id")).collect()
+        let told = |row| {
+            let row = Row::new("wishes", row);
+            Ok(OpenWish {
+                clip: row.id("clip_id")?,
+                is_told: row.maybe_int("told_at")?.is_some(),
+            })
+        };
+        rows.iter().map(told).collect()
     }
 }
 
@@ -82,7 +99,7 @@ impl Tx {
             "INSERT INTO wishes (clip_id, owner_id, device_id, state, created_at, expires_at) \
              SELECT c.id, c.owner_id, c.device_id, 'open', $1, $2 FROM clips c WHERE c.id = $3 AND c.owner_id = $4 \
              AND c.device_id = $5 AND c.state NOT IN ('uploading', 'trashed', 'erasing') \
-             ON CONFLICT (clip_id) DO UPDATE SET state = 'open', answer_id = NULL, answered_at = NULL, \
+             ON CONFLICT (clip_id) DO UPDATE SET state = 'open', answer_id = NULL, told_at = NULL, answered_at = NULL, \
              created_at = excluded.created_at, expires_at = excluded.expires_at \
              WHERE wishes.state <> 'open' OR wishes.expires_at <= $6",
         )
@@ -95,6 +112,19 @@ impl Tx {
         .execute(self.connection())
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes that a vehicle has heard of a wish, the first time.
+    pub async fn note_wish_told(&mut self, device: DeviceId, clip: ClipId, now: UnixMs) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE wishes SET told_at = $1 WHERE clip_id = $2 AND device_id = $3 AND state = 'open' AND told_at IS NULL",
+        )
+        .bind(now)
+        .bind(clip.as_bytes().to_vec())
+        .bind(device.as_bytes().to_vec())
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 
     /// Ends an open wish of this vehicle: with the clip that came for it, which must be the vehicle's, or with none. False when
@@ -173,6 +203,7 @@ fn read(row: &AnyRow) -> Result<WishRow, CatalogError> {
         answer: row.maybe_id("answer_id")?,
         created_at: row.int("created_at")?,
         expires_at: row.int("expires_at")?,
+        told_at: row.maybe_int("told_at")?,
         answered_at: row.maybe_int("answered_at")?,
     })
 }

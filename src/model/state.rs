@@ -278,6 +278,14 @@ states! {
         ClipReleased = "clip_released",
         /// A clip's keys and objects are gone.
         ClipErased = "clip_erased",
+        /// The owner asked the vehicle for the rest of a clip.
+        WishMade = "wish_made",
+        /// The owner took that back.
+        WishTakenBack = "wish_taken_back",
+        /// The vehicle says which clip came for it.
+        WishCome = "wish_come",
+        /// The vehicle does not hold what was asked for.
+        WishMissing = "wish_missing",
         /// The owner read a clip.
         ClipViewed = "clip_viewed",
         /// A link was made.

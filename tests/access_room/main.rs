@@ -25,6 +25,7 @@ mod races;
 mod sessions_of_links;
 mod vehicles;
 mod viewings;
+mod wishes;
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;

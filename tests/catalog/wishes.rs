@@ -8,6 +8,12 @@ use crate::{both, in_tx};
 
 const NOW: i64 = 50;
 
+/// What a vehicle is asked for at a time.
+async fn asked(catalog: &Catalog, device: DeviceId, at: i64, limit: u32) -> Vec<ClipId> {
+    let open = catalog.wishes_of(device, at, limit).await.unwrap();
+    open.into_iter().map(|wish| wish.clip).collect()
+}
+
 async fn a_vehicle(catalog: &Catalog, (tenant, owner): (TenantId, OwnerId)) -> DeviceId {
     let id = DeviceId::random();
     let mut public_key = [7; 32];
@@ -70,15 +76,26 @@ async fn a_wish_is_open_until_its_vehicle_answers_it_with_a_clip_of_its_own_or_n
             !in_tx!(catalog, tx => tx.insert_wish(&wish(owner.1, other, came, NOW))),
             "another vehicle's clip"
         );
-        assert_eq!(catalog.wishes_of(device, NOW, 9).await.unwrap(), [clip]);
-        assert_eq!(catalog.wishes_of(device, NOW + 100, 9).await.unwrap(), [], "over");
-        assert_eq!(catalog.wishes_of(other, NOW, 9).await.unwrap(), []);
+        assert_eq!(asked(&catalog, device, NOW, 9).await, [clip]);
+        assert_eq!(asked(&catalog, device, NOW + 100, 9).await, [], "over");
+        assert_eq!(asked(&catalog, other, NOW, 9).await, []);
         assert_eq!(in_tx!(catalog, tx => tx.count_open_wishes(device, came, NOW)), 1);
         assert_eq!(
             in_tx!(catalog, tx => tx.count_open_wishes(device, clip, NOW)),
             0,
             "itself"
         );
+
+        in_tx!(catalog, tx => tx.note_wish_told(other, clip, 52));
+        assert!(
+            !catalog.wishes_of(device, NOW, 9).await.unwrap()[0].is_told,
+            "another's policy"
+        );
+        in_tx!(catalog, tx => tx.note_wish_told(device, clip, 53));
+        in_tx!(catalog, tx => tx.note_wish_told(device, clip, 54));
+        assert!(catalog.wishes_of(device, NOW, 9).await.unwrap()[0].is_told);
+        let row = catalog.wish(owner.1, clip).await.unwrap().unwrap();
+        assert_eq!(row.told_at, Some(53), "the first time");
 
         assert!(
             !in_tx!(catalog, tx => tx.answer_wish(other, clip, Some(others), 60)),
@@ -102,7 +119,7 @@ async fn a_wish_is_open_until_its_vehicle_answers_it_with_a_clip_of_its_own_or_n
             (row.clip, row.device, row.created_at, row.expires_at),
             (clip, device, NOW, NOW + 100)
         );
-        assert_eq!(catalog.wishes_of(device, NOW, 9).await.unwrap(), []);
+        assert_eq!(asked(&catalog, device, NOW, 9).await, []);
 
         assert!(
             in_tx!(catalog, tx => tx.insert_wish(&wish(owner.1, device, clip, 70))),
@@ -110,8 +127,8 @@ async fn a_wish_is_open_until_its_vehicle_answers_it_with_a_clip_of_its_own_or_n
         );
         let row = catalog.wish(owner.1, clip).await.unwrap().unwrap();
         assert_eq!(
-            (row.state, row.answer, row.answered_at, row.created_at),
-            (WishState::Open, None, None, 70)
+            (row.state, row.answer, row.told_at, row.answered_at, row.created_at),
+            (WishState::Open, None, None, None, 70)
         );
         assert!(in_tx!(catalog, tx => tx.answer_wish(device, clip, None, 80)));
         assert_eq!(
@@ -134,14 +151,14 @@ async fn a_wish_rests_with_its_clip_in_the_trash_and_goes_with_clip_vehicle_and_
             assert!(in_tx!(catalog, tx => tx.insert_wish(&wish(owner.1, device, clip, at))));
         }
         assert_eq!(
-            catalog.wishes_of(device, NOW, 2).await.unwrap(),
+            asked(&catalog, device, NOW, 2).await,
             [first, second],
             "the first wish first"
         );
         assert!(in_tx!(catalog, tx => tx.trash_clip(owner.1, first, 50, 500)));
-        assert_eq!(catalog.wishes_of(device, NOW, 9).await.unwrap(), [second, third]);
+        assert_eq!(asked(&catalog, device, NOW, 9).await, [second, third]);
         assert!(in_tx!(catalog, tx => tx.restore_clip(owner.1, first, 51)));
-        assert_eq!(catalog.wishes_of(device, NOW, 9).await.unwrap(), [first, second, third]);
+        assert_eq!(asked(&catalog, device, NOW, 9).await, [first, second, third]);
 
         assert!(in_tx!(catalog, tx => tx.answer_wish(device, second, Some(first), 60)));
         in_tx!(catalog, tx => tx.remove_wishes_of_clip(first));

@@ -30,6 +30,9 @@ pub(in crate::http) struct WishBody {
     /// It ends by itself then.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Time,
+    /// When the vehicle first heard of it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    told_at: Option<Time>,
     #[schema(value_type = Option<String>, format = DateTime)]
     answered_at: Option<Time>,
 }
@@ -50,6 +53,7 @@ impl From<Wish> for WishBody {
             answer_clip_id: wish.answer,
             created_at: Time(wish.created_at),
             expires_at: Time(wish.expires_at),
+            told_at: wish.told_at.map(Time),
             answered_at: wish.answered_at.map(Time),
         }
     }
