@@ -66,6 +66,29 @@ export class Vault {
     return JSON.parse(stdout.split("\n").find((line) => line.startsWith("{")));
   }
 
+  /** Pairs a vehicle with an owner; its device file. */
+  async vehicle(token, label) {
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    const { code } = await (await fetch(`${this.url}/v1/devices/pairing-codes`, { method: "POST", headers, body: JSON.stringify({ label }) })).json();
+    const file = join(this.dir, `${label}.json`);
+    await run(this.bin, ["device", "pair", "--server", this.url, "--code", code, "--out", file], { cwd: this.dir, timeout: COMMAND_LIMIT_MS });
+    return file;
+  }
+
+  /** A token that the vehicle signs now. */
+  async vehicleToken(device) {
+    const { stdout } = await run(this.bin, ["device", "token", "--device", device, "--json"], { cwd: this.dir, timeout: COMMAND_LIMIT_MS });
+    return JSON.parse(stdout).token;
+  }
+
+  /** The vehicle brings what it may of a folder over its mobile link; the clips that it delivered, by their file's name. */
+  async bring(device, folder) {
+    const words = ["upload", "--server", this.url, "--device", device, "--watch", folder, "--once", "--json", "--settle-secs", "0", "--look-millis", "50", "--link", "cellular"];
+    const { stdout } = await run(this.bin, words, { cwd: this.dir, timeout: COMMAND_LIMIT_MS });
+    const told = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+    return Object.fromEntries(told.filter((line) => line.event === "delivered").map((line) => [line.file.slice(folder.length + 1), line.clip_id]));
+  }
+
   /** Says what an owner may keep; without more words, what everybody may. */
   async may(email, ...quotas) {
     await run(this.bin, ["owner", "quota", "--email", email, "--data", this.data, ...quotas.map(String)], { cwd: this.dir, timeout: COMMAND_LIMIT_MS });

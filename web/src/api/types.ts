@@ -36,6 +36,18 @@ export interface Clip {
   held?: boolean;
 }
 
+/** What an owner asked the vehicle that sent a clip for: the rest of it. */
+export interface Wish {
+  clip_id: string;
+  state: "open" | "come" | "missing" | "expired";
+  answer_clip_id: string | null;
+  created_at: Time;
+  expires_at: Time;
+  /** When the vehicle first heard of it. */
+  told_at: Time | null;
+  answered_at: Time | null;
+}
+
 export interface LinkRow {
   id: string;
   clip_id: string;

@@ -1,6 +1,6 @@
 // The service's routes, one function each.
 import { call } from "./call";
-import type { Clip, Device, Event, Exposure, LinkMade, LinkRow, LinkWish, Me, PairingCode, Shared, Usage } from "./types";
+import type { Clip, Device, Event, Exposure, LinkMade, LinkRow, LinkWish, Me, PairingCode, Shared, Usage, Wish } from "./types";
 
 /** Clips a request of the list. */
 export const CLIPS_A_PAGE = 24;
@@ -38,6 +38,11 @@ export const clip = (clipId: string) => call<Clip>(`/v1/clips/${id(clipId)}`);
 export const trash = (clipId: string) => call<unknown>(`/v1/clips/${id(clipId)}`, { method: "DELETE" });
 export const erase = (clipId: string) => call<unknown>(`/v1/clips/${id(clipId)}?now=true`, { method: "DELETE" });
 export const restore = (clipId: string) => call<unknown>(`/v1/clips/${id(clipId)}/restore`, { method: "POST" });
+
+/** What the vehicle that sent a clip was asked for with it; a 404 when nothing was. */
+export const wish = (clipId: string) => call<Wish>(`/v1/clips/${id(clipId)}/wish`);
+export const makeWish = (clipId: string) => call<Wish>(`/v1/clips/${id(clipId)}/wish`, { method: "POST" });
+export const takeWishBack = (clipId: string) => call<unknown>(`/v1/clips/${id(clipId)}/wish`, { method: "DELETE" });
 
 export const makeLink = (clipId: string, wish: LinkWish) =>
   call<LinkMade>(`/v1/clips/${id(clipId)}/links`, { method: "POST", body: wish });
