@@ -84,10 +84,11 @@ before(async () => (browser = await launch()));
 after(() => browser?.close());
 
 /** Sends a clip by the client from a page of the vault's public address; how many times its bytes went over the link. */
-async function send({ script, upload }, vault, owner, publicUrl, over) {
+async function send({ script, upload }, vault, owner, publicUrl, over, onanswer = () => {}) {
   // Our pages run no script of anybody else; here somebody else's is what is tried. The proxies' certificates are a test's own.
   const page = await browser.newPage({ bypassCSP: true, ignoreHTTPSErrors: true });
   try {
+    page.on("response", onanswer);
     await page.goto(`${publicUrl}/`);
     await page.addScriptTag({ path: script });
     const { location, bytes } = await page.evaluate(
@@ -157,6 +158,35 @@ describe("when nothing more may be kept", () => {
       }
     });
   }
+});
+
+describe("over a link that falls silent near the end", () => {
+  // So near that the client has handed over all it had, and waits for an answer.
+  const LEFT = 200_000;
+  const vaults = [];
+  after(() => Promise.all(vaults.map((vault) => vault.stop())));
+
+  // Half a minute passes until the service has had enough: both wait at once.
+  test(`${Object.keys(CLIENTS).join(" and ")} are told 503, ask where they stand, and go on from there`, async () => {
+    await Promise.all(Object.entries(CLIENTS).map(async ([name, client]) => {
+      const port = await freePort();
+      const vault = await Vault.start(`http://127.0.0.1:${port}`);
+      vaults.push(vault);
+      const owner = await vault.owner("driver@example.org");
+      const held = await link(port, vault.port, [`hold=${CLIP_BYTES - LEFT}`]);
+      try {
+        const answers = [];
+        const ratio = await send(client, vault, owner, `http://127.0.0.1:${port}`, held, (answer) => {
+          if (answer.url().includes("/v1/uploads")) answers.push(`${answer.request().method()} ${answer.status()}`);
+        });
+        console.log(`${name}, fallen silent: ${ratio.toFixed(4)} of the clip's bytes sent; ${answers.join(", ")}`);
+        assert.deepEqual(answers, ["POST 201", "PATCH 503", "HEAD 200", "PATCH 204"]);
+        assert.ok(ratio <= AT_MOST, `${ratio}`);
+      } finally {
+        held.close();
+      }
+    }));
+  });
 });
 
 describe("over a link that is", () => {

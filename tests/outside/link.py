@@ -1,9 +1,10 @@
 """A bad link: a TCP proxy that does to connections what a cellular network does. A program, so that any test can drive it.
 
-    link.py LISTEN_PORT TARGET_PORT [cut=BYTES | reset=BYTES | stall=BYTES] [rate=BYTES_A_SECOND]
+    link.py LISTEN_PORT TARGET_PORT [cut=BYTES | reset=BYTES | stall=BYTES | hold=BYTES] [rate=BYTES_A_SECOND]
 
-What is counted is sent, of each connection, from the client to the server; then it ends by FIN (cut), by RST (reset), or says nothing
-for a while before it ends (stall). A line on standard output says that it listens; SIGTERM makes it print how many bytes it carried to the server."""
+What is counted is sent, of each connection, from the client to the server; then it ends by FIN (cut), by RST (reset), says nothing
+for a while before it ends (stall), or says nothing more until the server has had enough of it (hold: so fares the first connection
+that comes so far, others are left alone). A line on standard output says that it listens; SIGTERM makes it print how many bytes it carried to the server."""
 
 import signal
 import socket
@@ -23,6 +24,7 @@ class Link:
         self.target, self.rate = target, rate
         self.kind, self.limit = rule or (None, None)
         self.carried, self.lock = 0, threading.Lock()
+        self.held = False
 
     def serve(self, port):
         listener = socket.create_server(("127.0.0.1", port))
@@ -44,8 +46,13 @@ class Link:
         sent = 0
         try:
             while True:
-                room = RUN if self.limit is None else min(RUN, self.limit - sent)
-                if room == 0:
+                room = RUN if self.limit is None else max(0, min(RUN, self.limit - sent))
+                if room == 0 and self.kind == "hold":
+                    if self.is_first_held():
+                        # What the server says still gets through, and its end is the client's.
+                        return
+                    room = RUN
+                elif room == 0:
                     self.die(client, server)
                     return
                 run = client.recv(room)
@@ -60,6 +67,11 @@ class Link:
                     time.sleep(len(run) / self.rate)
         except OSError:
             shut(client, server)
+
+    def is_first_held(self):
+        with self.lock:
+            first, self.held = not self.held, True
+        return first
 
     def back(self, server, client):
         try:
