@@ -1,37 +1,16 @@
-//! Uploads files over links that die.
-//!
-//! A failure of any kind leads to the same place: ask where the upload stands, and go on from there. Nothing but a verified
-//! receipt means that the vault has a file.
+//! One vault as one vehicle speaks to it: its address, the vehicle's key, and the vault's clock.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::answer::Answer;
 use crate::connection::{Connection, now_ms};
-use crate::receipt::clip_id_of;
-use crate::run::Run;
-use crate::source::Source;
 use crate::{ClientError, Device, rekey};
 
 /// Between two tries to give the vehicle another key: neither hurries.
 const ANOTHER_KEY_PAUSE: Duration = Duration::from_secs(6 * 3600);
-
-/// How a file is to be uploaded.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Wait until the original is sealed and its receipt verified.
-    pub wait: bool,
-    /// Tell the file's modification time as the recording time. Off by default: it is often that of a copy.
-    pub recorded_at_from_mtime: bool,
-    /// The camera's name, such as `front`.
-    pub camera: Option<String>,
-    /// The kind of clip, such as `event` or `routine`.
-    pub kind: Option<String>,
-    /// Give up when nothing was gained for so long. `None` tries for ever.
-    pub give_up_after: Option<Duration>,
-}
 
 /// What an upload is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +19,6 @@ pub enum Stage {
     Hashing,
     /// Sending.
     Sending,
-    /// The link failed; a pause before the next try.
-    Pausing,
-    /// All bytes are durable; the vault seals the original.
-    Sealing,
 }
 
 /// How far an upload is.
@@ -68,11 +43,11 @@ pub struct Uploaded {
     pub bytes: u64,
     /// Lower-case hexadecimal SHA-256 of the file.
     pub sha256: String,
-    /// The signed receipt, verified; only with [`Options::wait`]. Without it the file must be kept.
+    /// The signed receipt, verified; only once it is delivered. Without it the file must be kept.
     pub receipt: Option<String>,
 }
 
-/// Uploads to one vault as one vehicle.
+/// Speaks to one vault as one vehicle.
 pub struct Client {
     device: Device,
     connection: Connection,
@@ -97,47 +72,6 @@ impl Client {
             skew_ms: AtomicI64::new(0),
             told_time: Mutex::new(None),
             tried_another_key: Mutex::new(None),
-        })
-    }
-
-    /// Uploads a file, resuming what an earlier call or an earlier process began. Links that fail, a vault that is busy
-    /// or full are tried again with growing pauses.
-    ///
-    /// # Errors
-    /// [`ClientError::Unwelcome`] when the vehicle was revoked or its clock is off, [`ClientError::Refused`] when trying again
-    /// cannot help, [`ClientError::Receipt`] when the receipt is wrong.
-    pub async fn upload(
-        &self,
-        file: &Path,
-        options: &Options,
-        mut progress: impl FnMut(Progress) + Send,
-    ) -> Result<Uploaded, ClientError> {
-        self.give_another_key_when_due().await;
-        let source = Source::hash(file, |bytes, total| {
-            progress(Progress {
-                stage: Stage::Hashing,
-                bytes,
-                total,
-            });
-        })
-        .await?;
-        let mut run = Run::new(self, &source, options, &mut progress);
-        let url = run.send_all().await?;
-        let clip_id = clip_id_of(&url).to_owned();
-        let receipt = match options.wait {
-            true => {
-                let receipt = run.wait_for_receipt(&url).await?;
-                run.forget();
-                Some(receipt)
-            }
-            false => None,
-        };
-        Ok(Uploaded {
-            file: file.to_owned(),
-            clip_id,
-            bytes: source.bytes(),
-            sha256: source.sha256().to_owned(),
-            receipt,
         })
     }
 

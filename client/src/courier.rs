@@ -22,12 +22,16 @@ use crate::link::{Link, LinkSource};
 use crate::mark::Mark;
 use crate::policy::KeptPolicy;
 use crate::receipt::clip_id_of;
-use crate::run::Run;
+use crate::run::{Run, Told};
 use crate::source::Source;
-use crate::{Client, ClientError, Options, Progress, Stage, Uploaded, file};
+use crate::{Client, ClientError, Progress, Stage, Uploaded, file};
 
 use desk::{Choice, Desk, Interruption, Whence};
 
+/// A recorder writes at least so often to a clip that it has not finished.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Soon enough for a clip that has come and for a link that has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A clip that changed while it was read is left alone for so long.
 const CHANGED: Duration = Duration::from_secs(1);
 
@@ -71,6 +75,27 @@ pub struct CourierOptions {
     pub give_up_after: Option<Duration>,
     /// The clips that another vehicle left in the folder are this one's owner's too.
     pub take_over: bool,
+}
+
+impl CourierOptions {
+    /// What most are content with: over any link, nothing deleted, receipts waited for, for as long as it takes.
+    pub fn new(clips: Clips, state: PathBuf) -> Self {
+        Self {
+            clips,
+            state,
+            link: LinkSource::Always(Link::Wifi),
+            delete: false,
+            once: false,
+            settle: SETTLE,
+            look_every: LOOK_EVERY,
+            recorded_at_from_mtime: false,
+            camera: None,
+            kind: None,
+            wait: true,
+            give_up_after: None,
+            take_over: false,
+        }
+    }
 }
 
 /// What happened.
@@ -223,12 +248,10 @@ impl Courier {
             class: choice.class,
             now_ms: &now_ms,
         });
-        let options = Options {
-            wait: false,
+        let about = Told {
             recorded_at_from_mtime: desk.options.recorded_at_from_mtime,
             camera: choice.about.camera.clone().or(desk.options.camera.clone()),
             kind: choice.about.kind.clone(),
-            give_up_after: None,
         };
         let mut progress = |progress| {
             tell(News::Progress {
@@ -237,7 +260,7 @@ impl Courier {
             });
         };
         client.give_another_key_when_due().await;
-        let mut run = Run::new(client, &source, &options, &mut progress).within(allowance);
+        let mut run = Run::new(client, &source, &about, &mut progress).within(allowance);
         let outcome = tokio::select! {
             outcome = run.attempt() => Ok(outcome),
             interruption = desk.meanwhile(choice, client, budget, tell) => Err(interruption?),

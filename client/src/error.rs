@@ -100,7 +100,7 @@ pub enum ClientError {
         /// The file.
         path: PathBuf,
     },
-    /// The server does not answer, or not in time; only told when [`crate::Options::give_up_after`] is set.
+    /// The server does not answer, or not in time; only told when [`crate::CourierOptions::give_up_after`] is set.
     #[error("the vault does not answer")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server refused for good; trying again would not help.

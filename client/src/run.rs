@@ -1,4 +1,4 @@
-//! One file on its way: begin, ask, send, wait, over and over until the vault has it.
+//! One try to bring a file: begin, or ask where it stands, and send. What a try that failed is followed by is the courier's to say.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,36 +14,34 @@ use crate::answer::Answer;
 use crate::ask::{Setback, setback, unreachable};
 use crate::budget::Allowance;
 use crate::memory::Memory;
-use crate::pause::Pauses;
 use crate::pipe::Pipe;
-use crate::receipt::Delivered;
 use crate::source::Source;
-use crate::{Client, ClientError, Options, Progress, Stage};
+use crate::{Client, ClientError, Progress, Stage};
 
-/// A vault that loses an upload as often as this without a byte gained in between will not keep it.
-const MAX_BEGINNINGS: u32 = 5;
-/// Between two looks for the receipt: sealing takes a moment, so the pause grows.
-const RECEIPT_POLL: Duration = Duration::from_millis(250);
-const RECEIPT_POLL_LONGEST: Duration = Duration::from_secs(5);
 /// How often progress is told while bytes go out.
 const TICK: Duration = Duration::from_millis(200);
 /// A socket that took no byte for so long, or gave no answer to a whole body, hangs half-open.
 const STALL: Duration = Duration::from_secs(45);
+
+/// What the vault is told of a file, besides its bytes and its name.
+pub(crate) struct Told {
+    /// Its modification time as the recording time.
+    pub recorded_at_from_mtime: bool,
+    /// The camera's name, such as `front`.
+    pub camera: Option<String>,
+    /// The kind of clip, such as `event` or `routine`.
+    pub kind: Option<String>,
+}
 
 /// One file on its way.
 pub(crate) struct Run<'a, P> {
     client: &'a Client,
     memory: Memory,
     source: &'a Source,
-    options: &'a Options,
+    about: &'a Told,
     progress: &'a mut P,
-    pauses: Pauses,
-    /// When something was last gained.
-    gained_at: Instant,
     /// Bytes that the vault told it has.
     held: u64,
-    /// Uploads begun since a byte was last gained.
-    beginnings: u32,
     /// What the link lets through; none where bytes cost nothing.
     allowance: Option<Allowance<'a>>,
     /// What the request under way has handed over.
@@ -51,17 +49,14 @@ pub(crate) struct Run<'a, P> {
 }
 
 impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
-    pub fn new(client: &'a Client, source: &'a Source, options: &'a Options, progress: &'a mut P) -> Self {
+    pub fn new(client: &'a Client, source: &'a Source, about: &'a Told, progress: &'a mut P) -> Self {
         Self {
             memory: Memory::of(client.device(), source.sha256(), source.bytes()),
             client,
             source,
-            options,
+            about,
             progress,
-            pauses: Pauses::default(),
-            gained_at: Instant::now(),
             held: 0,
-            beginnings: 0,
             allowance: None,
             pipe: Pipe::new(Instant::now()),
         }
@@ -74,23 +69,29 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
         self
     }
 
-    /// One try without a pause, from wherever the vault stands; the upload's URL when every byte is durable. An upload that
-    /// the vault does not have any more is begun anew.
+    /// One try without a pause, from wherever the vault stands; the upload's URL when every byte is durable. An upload from an
+    /// earlier try that the vault does not have any more is begun anew; one that it loses within this try is lost.
     pub async fn attempt(&mut self) -> Result<String, Setback> {
-        loop {
-            let recalled = self.memory.recall();
-            let mut url = recalled.and_then(|url| self.client.connection().resolve(&url));
-            match self.try_to_send(&mut url).await {
-                Err(Setback::Lost(error)) => {
-                    self.memory.forget();
-                    self.held = 0;
-                    if self.beginnings > 0 {
-                        return Err(Setback::Later(Duration::ZERO, error));
-                    }
-                }
-                other => return other,
+        let recalled = self.memory.recall();
+        let url = recalled.and_then(|url| self.client.connection().resolve(&url));
+        let is_recalled = url.is_some();
+        match self.try_to_send(url).await {
+            Err(Setback::Lost(_)) if is_recalled => {
+                self.forget();
+                self.try_to_send(None).await
             }
+            other => other,
         }
+        .inspect_err(|setback| {
+            if let Setback::Lost(_) = setback {
+                self.memory.forget();
+            }
+        })
+    }
+
+    fn forget(&mut self) {
+        self.memory.forget();
+        self.held = 0;
     }
 
     /// Bytes that the vault told it has.
@@ -103,44 +104,18 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
         self.pipe.drains_within(Instant::now())
     }
 
-    /// Until every byte is durable in the vault; the upload's URL.
-    pub async fn send_all(&mut self) -> Result<String, ClientError> {
-        let recalled = self.memory.recall();
-        let mut url = recalled.and_then(|url| self.client.connection().resolve(&url));
-        loop {
-            match self.try_to_send(&mut url).await {
-                Ok(url) => return Ok(url),
-                Err(Setback::Final(error)) => return Err(error),
-                Err(Setback::Later(after, error)) => self.pause(after, error).await?,
-                Err(Setback::Unaffordable) => self.pause(Duration::ZERO, unaffordable()).await?,
-                Err(Setback::Lost(error)) => {
-                    self.memory.forget();
-                    url = None;
-                    self.held = 0;
-                    if self.beginnings >= MAX_BEGINNINGS {
-                        return Err(error);
-                    }
-                    if self.beginnings > 0 {
-                        self.pause(Duration::ZERO, error).await?;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn try_to_send(&mut self, url: &mut Option<String>) -> Result<String, Setback> {
+    async fn try_to_send(&mut self, url: Option<String>) -> Result<String, Setback> {
         let at = match url {
             Some(url) => {
-                let offset = self.offset(url).await?;
+                let offset = self.offset(&url).await?;
                 self.gain(offset);
-                url.clone()
+                url
             }
             None => {
                 let (begun, held) = self.begin().await?;
-                self.beginnings += 1;
                 self.memory.keep(&begun)?;
                 self.gain(held);
-                url.insert(begun).clone()
+                begun
             }
         };
         while self.held < self.source.bytes() {
@@ -151,11 +126,6 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     }
 
     fn gain(&mut self, offset: u64) {
-        if offset > self.held {
-            self.gained_at = Instant::now();
-            self.pauses.reset();
-            self.beginnings = 0;
-        }
         self.held = offset;
         self.tell(Stage::Sending, offset);
     }
@@ -166,18 +136,6 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
             bytes,
             total: self.source.bytes(),
         });
-    }
-
-    async fn pause(&mut self, after: Duration, error: ClientError) -> Result<(), ClientError> {
-        let pause = self.pauses.next(after);
-        if let Some(most) = self.options.give_up_after
-            && self.gained_at.elapsed() + pause > most
-        {
-            return Err(error);
-        }
-        self.tell(Stage::Pausing, self.held);
-        sleep(pause).await;
-        Ok(())
     }
 
     /// Begins an upload; its URL, and what the vault has of it: it may know the clip from a beginning whose answer was lost.
@@ -201,17 +159,14 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
     }
 
     fn metadata(&self) -> String {
-        let recorded_at = self
-            .source
-            .modified_ms()
-            .filter(|_| self.options.recorded_at_from_mtime);
+        let recorded_at = self.source.modified_ms().filter(|_| self.about.recorded_at_from_mtime);
         let pairs = [
             ("sha256", Some(self.source.sha256().to_owned())),
             ("filename", self.source.name()),
             ("filetype", Some(self.source.media_type().to_owned())),
             ("recorded_at", recorded_at.map(|at| at.to_string())),
-            ("camera", self.options.camera.clone()),
-            ("kind", self.options.kind.clone()),
+            ("camera", self.about.camera.clone()),
+            ("kind", self.about.kind.clone()),
         ];
         let told = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
         let told: Vec<_> = told
@@ -296,49 +251,4 @@ impl<'a, P: FnMut(Progress) + Send> Run<'a, P> {
             }
         }
     }
-
-    /// Until the vault signs that it holds exactly this file; the receipt, verified.
-    pub async fn wait_for_receipt(&mut self, url: &str) -> Result<String, ClientError> {
-        let delivered = Delivered {
-            url,
-            bytes: self.source.bytes(),
-            digest: self.source.digest(),
-        };
-        let mut poll = RECEIPT_POLL;
-        self.gained_at = Instant::now();
-        self.pauses.reset();
-        loop {
-            self.tell(Stage::Sealing, self.source.bytes());
-            match delivered.receipt(self.client).await {
-                Ok(Some(receipt)) => return Ok(receipt),
-                Ok(None) => {
-                    // The vault is there and at it: only silence counts towards giving up.
-                    self.gained_at = Instant::now();
-                    self.pauses.reset();
-                    sleep(poll).await;
-                    poll = (poll * 5 / 4).min(RECEIPT_POLL_LONGEST);
-                }
-                Err(Setback::Later(after, error)) => self.pause(after, error).await?,
-                Err(Setback::Unaffordable) => self.pause(Duration::ZERO, unaffordable()).await?,
-                // The upload is what it was; the word about it is wrong.
-                Err(Setback::Final(error @ (ClientError::Receipt { .. } | ClientError::Protocol { .. }))) => {
-                    return Err(error);
-                }
-                Err(Setback::Lost(error) | Setback::Final(error)) => {
-                    // The next call begins anew.
-                    self.memory.forget();
-                    return Err(error);
-                }
-            }
-        }
-    }
-
-    /// Nothing has to be known of this upload any more.
-    pub fn forget(&self) {
-        self.memory.forget();
-    }
-}
-
-fn unaffordable() -> ClientError {
-    ClientError::Unreachable("the budget of this link is used up".into())
 }

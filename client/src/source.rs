@@ -32,7 +32,6 @@ pub(crate) struct Source {
     path: PathBuf,
     stamp: Stamp,
     mark: Option<Mark>,
-    digest: [u8; 32],
     sha256: String,
 }
 
@@ -62,13 +61,11 @@ impl Source {
         if bytes != about.len() || (Stamp::of(&now), Mark::of(path, &now)) != (stamp, mark) {
             return Err(ClientError::Changed { path: path.to_owned() });
         }
-        let digest = sum.finish();
         Ok(Self {
             path: path.to_owned(),
             stamp,
             mark,
-            sha256: HEXLOWER.encode(&digest),
-            digest,
+            sha256: HEXLOWER.encode(&sum.finish()),
         })
     }
 
@@ -78,10 +75,6 @@ impl Source {
 
     pub fn bytes(&self) -> u64 {
         self.stamp.bytes
-    }
-
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
     }
 
     /// Lower-case hexadecimal.
@@ -130,7 +123,6 @@ impl Source {
             stamp,
             mark: Mark::of(path, &about),
             sha256: HEXLOWER.encode(&digest),
-            digest,
         })
     }
 

@@ -161,8 +161,6 @@ impl Shown {
         let stage = match progress.stage {
             Stage::Hashing => "reading",
             Stage::Sending => "sending",
-            Stage::Pausing => "pausing",
-            Stage::Sealing => "sealing",
         };
         let told = json!({ "event": stage, "file": file, "bytes": progress.bytes, "total": progress.total });
         line(&told.to_string());

@@ -75,8 +75,6 @@ pub(super) fn show(bar: &ProgressBar, name: &str, progress: Progress) {
     let word = match progress.stage {
         Stage::Hashing => "reading",
         Stage::Sending => "sending",
-        Stage::Pausing => "waiting for the link",
-        Stage::Sealing => "being sealed",
     };
     if bar.prefix() != word {
         bar.set_prefix(word);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dashvault_client::{Client, Device, Options, decoy_device_file};
+use dashvault_client::{Client, Clips, Courier, CourierOptions, Device, News, Uploaded, decoy_device_file};
 use dashvault_keys::token::{DeviceKey, sign_pairing_proof};
 use dashvault_test_support::{Owner, Setup, Vault, client, rounds, torture};
 use data_encoding::BASE64URL_NOPAD;
@@ -31,8 +31,29 @@ const GIVE_UP: Duration = Duration::from_secs(1800);
 type Done = Mutex<Vec<(usize, String)>>;
 
 struct Vehicle {
-    client: Client,
+    device: PathBuf,
     clip: PathBuf,
+}
+
+impl Vehicle {
+    /// Brings its clip, through whatever happens, as the program does; with the receipt if that is waited for.
+    async fn bring(&self, waits: bool) -> Uploaded {
+        let client = Client::new(Device::load(&self.device).expect("a device"), None).expect("a client");
+        let clips = Clips::Files(vec![self.clip.clone()]);
+        let options = CourierOptions {
+            wait: waits,
+            ..CourierOptions::new(clips, self.device.with_extension("queue"))
+        };
+        let end = Mutex::new(None);
+        let tell = |news: News| {
+            if let News::Sent(uploaded) | News::Delivered(uploaded) = news {
+                *end.lock().expect("whole") = Some(uploaded);
+            }
+        };
+        let ended = Courier::open(client, options).expect("a courier").run(&tell).await;
+        ended.unwrap_or_else(|error| panic!("{}: {error}", self.clip.display()));
+        end.into_inner().expect("whole").expect("it was taken")
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,24 +124,18 @@ fn come(done: &Done) -> usize {
 
 /// Uploads until every byte is durable, through whatever happens.
 async fn send(fleet: Arc<Vec<Vehicle>>, n: usize, done: Arc<Done>) {
-    let Vehicle { client, clip } = &fleet[n];
-    let sent = client.upload(clip, &Options::default(), |_| {}).await;
-    let sent = sent.unwrap_or_else(|error| panic!("vehicle {n}: {error}"));
+    let sent = fleet[n].bring(false).await;
     done.lock().expect("whole").push((n, sent.clip_id));
 }
 
 /// Asks of each clip whether the vault has all of it, and of the first for the signed receipt.
 async fn every_clip_is_there(fleet: &[Vehicle], done: Vec<(usize, String)>) {
     let asked = stream::iter(done.into_iter().enumerate()).map(async |(place, (n, id))| {
-        let Vehicle { client, clip } = &fleet[n];
-        let options = Options {
-            wait: place < RECEIPTS,
-            ..Options::default()
-        };
-        let told = client.upload(clip, &options, |_| {}).await.expect("the clip is there");
+        let waits = place < RECEIPTS;
+        let told = fleet[n].bring(waits).await;
         // The client asks where the upload is that it remembers; of one that was lost it would begin another.
         assert_eq!(told.clip_id, id, "vehicle {n}");
-        assert_eq!(told.receipt.is_some(), options.wait);
+        assert_eq!(told.receipt.is_some(), waits);
         id
     });
     let ids: HashSet<_> = asked.buffer_unordered(AT_ONCE).collect().await;
@@ -192,8 +207,7 @@ async fn vehicle(http: &reqwest::Client, vault: &Vault, owner: &Owner, n: usize)
     let (file, clip) = (folder.join("device.json"), folder.join("clip.mp4"));
     std::fs::write(&file, decoy_device_file(&vault.url(""), id, &key, &vault_key)).expect("a device file");
     std::fs::write(&clip, noise(n)).expect("a clip");
-    let client = Client::new(Device::load(&file).expect("a device"), None).expect("a client");
-    Vehicle { client, clip }
+    Vehicle { device: file, clip }
 }
 
 /// 2 to 32 KiB that no other vehicle has.

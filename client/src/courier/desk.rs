@@ -26,6 +26,8 @@ use crate::{Client, ClientError, file};
 
 /// A clip that the vault refused is tried again after so long: its operator may have raised a limit.
 const REFUSED_MS: i64 = 24 * 60 * 60 * 1000;
+/// A vault that loses an upload as often as this without a byte gained in between will not keep it.
+const MAX_LOSSES: u32 = 5;
 /// A vehicle that was revoked is not welcome the next minute either.
 const UNWELCOME: Duration = Duration::from_secs(600);
 
@@ -64,6 +66,8 @@ struct Rest {
     pauses: Pauses,
     /// Bytes that the vault told it has.
     held: u64,
+    /// Uploads that the vault lost since more was last gained.
+    losses: u32,
 }
 
 /// What goes before what; the smaller first.
@@ -252,6 +256,7 @@ impl Desk {
         let rest = self.rests.entry(path.to_owned()).or_default();
         if held > rest.held {
             rest.held = held;
+            rest.losses = 0;
             rest.pauses.reset();
             self.vault_pauses.reset();
             self.gained_at = Instant::now();
@@ -301,8 +306,17 @@ impl Desk {
             }
             // Whoever named the file is told at once.
             Setback::Final(error) if matches!(self.clips, Whence::Files(_)) => return Err(error),
+            Setback::Lost(error) => {
+                let rest = self.rests.entry(choice.path.clone()).or_default();
+                rest.losses += 1;
+                if rest.losses >= MAX_LOSSES {
+                    self.rests.remove(&choice.path);
+                    return self.refuse(&choice.path, &error, client, tell);
+                }
+                (Duration::ZERO, error)
+            }
             Setback::Later(after, error) => (after, error),
-            Setback::Lost(error) | Setback::Final(error) => (Duration::ZERO, error),
+            Setback::Final(error) => (Duration::ZERO, error),
         };
         let now = Instant::now();
         let is_links = matches!(error, ClientError::Unreachable(_));
