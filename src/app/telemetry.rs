@@ -16,9 +16,9 @@ pub(super) fn start(format: LogFormat, level: LogLevel) {
         LogLevel::Info => "info",
         LogLevel::Debug => "debug",
     };
-    // Dependencies log what they were given: addresses, statements, headers.
+    // Dependencies log what they were given: addresses, statements, headers. That an answer ends early is told by whoever ends it.
     let filter = EnvFilter::new(format!(
-        "warn,sqlx=error,hyper=error,reqwest=error,object_store=error,dashvault={level}"
+        "warn,sqlx=error,hyper=error,reqwest=error,object_store=error,actix_http::h1::dispatcher=off,dashvault={level}"
     ));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -15,6 +15,7 @@ use tracing::{Instrument as _, debug, error, info, info_span};
 
 use super::caller::RenewedCookie;
 use super::client_address::{client, shortened};
+use super::cut;
 use super::face::Face;
 use super::problem::Problem;
 use super::security;
@@ -88,7 +89,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     }
     let renewed = answer.request().extensions_mut().remove::<RenewedCookie>();
     finish(answer.headers_mut(), &id, renewed, face.public_url.is_secure());
-    Ok(answer)
+    Ok(cut::finish(answer))
 }
 
 /// Counts a request as closed however it ends, also when its client goes away in the middle.

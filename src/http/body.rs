@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::cut::Unread;
 use super::face::Face;
 use super::problem::Problem;
 use actix_web::web;
@@ -78,16 +79,19 @@ pub(super) enum BodyError {
 }
 
 /// The body of an upload. It is read by a task of its own: whatever arrived before the connection was reset reaches the
-/// writer, and nothing is held but a few chunks.
+/// writer, and nothing is held but a few chunks. Once nobody wants more of it, it is put back as it stands.
 pub(super) fn upload(
     face: web::Data<Face>,
+    request: &HttpRequest,
     mut payload: Payload,
-) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + use<> {
+    let unread = Unread::of(request);
     let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
     actix_web::rt::spawn(async move {
         // The place in the channel comes first: while there is none, the bytes wait in the socket.
         while let Ok(place) = into.reserve().await {
             let next = tokio::select! {
+                () = into.closed() => None,
                 () = face.ending.cancelled() => Some(Err(BodyError::Ending)),
                 next = tokio::time::timeout(IDLE, payload.next()) => match next {
                     Err(_) => Some(Err(BodyError::Stalled)),
@@ -106,6 +110,7 @@ pub(super) fn upload(
                 break;
             }
         }
+        unread.put(payload);
     });
     stream::poll_fn(move |context| out.poll_recv(context))
 }

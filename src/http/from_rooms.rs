@@ -93,6 +93,7 @@ impl From<IngestError> for Problem {
             IngestError::NotFound => Self::not_found(),
             IngestError::Forbidden => Self::forbidden(),
             IngestError::Mismatch { offset } => at(Self::wrong_offset(), *offset),
+            IngestError::Revoked => Self::unauthenticated().detail("this vehicle was revoked"),
             IngestError::Fenced => Self::fenced().detail("ask where the upload stands"),
             IngestError::Complete => Self::upload_complete(),
             IngestError::Interrupted { offset } => {

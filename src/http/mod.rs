@@ -5,6 +5,7 @@ mod body;
 mod caller;
 mod client_address;
 mod cookies;
+mod cut;
 mod face;
 mod from_rooms;
 mod limits;

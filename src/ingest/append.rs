@@ -229,10 +229,10 @@ impl Ingest {
     /// Whether a vehicle was revoked since its request was let in. Asked after the fence: a revocation raises the epochs of
     /// what its vehicle sends in its own transaction, so that one which is not seen here comes after the fence, and ends the
     /// writer by its epoch.
-    async fn still_may(&self, who: &Principal) -> Result<(), IngestError> {
+    pub(super) async fn still_may(&self, who: &Principal) -> Result<(), IngestError> {
         match who {
             Principal::Device(session) if self.inner.catalog.active_device(session.device()).await?.is_none() => {
-                Err(IngestError::Fenced)
+                Err(IngestError::Revoked)
             }
             _ => Ok(()),
         }

@@ -24,6 +24,9 @@ pub enum IngestError {
     /// 409: a newer request went on with this upload; ask where it stands.
     #[error("a newer request took this upload over")]
     Fenced,
+    /// 401: the vehicle was revoked while it sent; what came before stays its owner's.
+    #[error("the vehicle was revoked")]
+    Revoked,
     /// 409: an upload whose bytes are all there cannot be ended; the clip can be deleted.
     #[error("the upload is complete")]
     Complete,

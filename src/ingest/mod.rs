@@ -257,14 +257,19 @@ impl Ingest {
     /// # Errors
     /// [`IngestError::Mismatch`] tells the right offset. [`IngestError::Inconsistent`] when the upload was said to have another
     /// length. [`IngestError::Interrupted`] when the body broke off or stalled:
-    /// what had arrived is kept, unless it had a checksum. [`IngestError::Fenced`] when a newer request took over.
+    /// what had arrived is kept, unless it had a checksum. [`IngestError::Fenced`] when a newer request took over,
+    /// [`IngestError::Revoked`] when there is no such vehicle any more.
     pub async fn append<E>(
         &self,
         who: &Principal,
         id: ClipId,
         body: Body<impl Stream<Item = Result<Bytes, E>>>,
     ) -> Result<UploadStatus, IngestError> {
-        self.append_body(who, id, body).await
+        match self.append_body(who, id, body).await {
+            // A revocation fences what its vehicle sends.
+            Err(IngestError::Fenced) => self.still_may(who).await.and(Err(IngestError::Fenced)),
+            appended => appended,
+        }
     }
 
     /// Ends an upload that is not complete, for its owner (DELETE). Its bytes are removed.

@@ -150,7 +150,7 @@ async fn a_revoked_vehicle_moves_nothing_any_more_and_what_it_sent_stays() {
         room.ingest.append(&room.vehicle, id, Body::at(0, body)),
     );
     let (sent, _send) = tokio::join!(sending, revoked);
-    assert!(matches!(sent, Ok(Err(IngestError::Fenced))), "{sent:?}");
+    assert!(matches!(sent, Ok(Err(IngestError::Revoked))), "{sent:?}");
     let row = room.catalog.upload(id).await.unwrap().unwrap();
     assert_eq!((row.received, row.state), (400, UploadState::Open));
 }
@@ -353,8 +353,8 @@ async fn a_revoked_vehicles_body_ends_within_5_s_on_any_node_and_its_owner_keeps
         (ended, Instant::now())
     };
     let (revoked, ((first, second), ended)) = tokio::join!(revoking, at_it);
-    assert!(matches!(first, Err(IngestError::Fenced)), "{first:?}");
-    assert!(matches!(second, Err(IngestError::Fenced)), "{second:?}");
+    assert!(matches!(first, Err(IngestError::Revoked)), "{first:?}");
+    assert!(matches!(second, Err(IngestError::Revoked)), "{second:?}");
     let took = ended.duration_since(revoked);
     assert!(took < Duration::from_secs(5), "{took:?}");
     for id in [one, two] {
@@ -394,7 +394,7 @@ async fn a_request_that_was_let_in_before_its_vehicle_was_revoked_moves_and_begi
         // The body stays open: only the revocation ends it.
         let sending = room.ingest.append(&room.vehicle, id, Body::at(0, body));
         let sent = tokio::time::timeout(Duration::from_secs(2), sending).await;
-        assert!(matches!(sent, Ok(Err(IngestError::Fenced))), "{sent:?}");
+        assert!(matches!(sent, Ok(Err(IngestError::Revoked))), "{sent:?}");
         drop(send);
         assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 0);
         assert!(room.received(id).await.is_empty());
@@ -420,7 +420,7 @@ async fn a_request_that_fences_while_its_vehicle_is_being_revoked_moves_nothing(
         };
         let bytes = noise(400);
         let (sent, ()) = tokio::join!(room.append(id, 0, &bytes), revoking);
-        assert!(matches!(sent, Err(IngestError::Fenced)), "{sent:?}");
+        assert!(matches!(sent, Err(IngestError::Revoked)), "{sent:?}");
         assert_eq!(room.ingest.offset(&room.owner, id).await.unwrap().offset, 0);
     }
 }

@@ -223,7 +223,7 @@ async fn create_whole(
         Ok::<_, Problem>((begun.id, appended))
     };
     let (upload, appended) = face.ask(taken).await?;
-    answer_of(face, appended)?;
+    answer_of(face, request, appended)?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location(face, upload)?))
         .finish())

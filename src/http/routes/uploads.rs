@@ -16,6 +16,7 @@ use super::{concat, digests, health::ProblemBody, id};
 use crate::access::Principal;
 use crate::http::body::{self, BodyError};
 use crate::http::caller::Uploader;
+use crate::http::cut;
 use crate::http::face::Face;
 use crate::http::from_rooms::{UPLOAD_OFFSET, http_date};
 use crate::http::problem::Problem;
@@ -381,7 +382,7 @@ pub(super) async fn take(
     let body = body_of(face, sent, request, payload);
     let rooms = face.rooms.clone();
     let appended = async move { Ok::<_, Problem>(rooms.ingest.append(&who, upload, body).await) };
-    answer_of(face, face.ask(appended).await?)
+    answer_of(face, request, face.ask(appended).await?)
 }
 
 /// The body of a request.
@@ -396,13 +397,22 @@ pub(super) fn body_of(
         announced_bytes: body_bytes(request),
         checksum: sent.checksum,
         end: sent.end,
-        stream: body::upload(face.clone(), payload),
+        stream: body::upload(face.clone(), request, payload),
     }
 }
 
-/// What became of a body. A service that ends is told as what it is: the client is to come back.
-pub(super) fn answer_of(face: &Face, appended: Result<UploadStatus, IngestError>) -> Result<UploadStatus, Problem> {
+/// What became of a body. A service that ends is told as what it is: the client is to come back. Of a vehicle that was revoked
+/// nothing more is read.
+pub(super) fn answer_of(
+    face: &Face,
+    request: &HttpRequest,
+    appended: Result<UploadStatus, IngestError>,
+) -> Result<UploadStatus, Problem> {
     match appended {
+        Err(IngestError::Revoked) => {
+            cut::after_the_answer(request);
+            Err(IngestError::Revoked.into())
+        }
         Err(IngestError::Interrupted { offset }) if face.ending.is_cancelled() => {
             Err(Problem::shutting_down().header(UPLOAD_OFFSET, HeaderValue::from(offset)))
         }
