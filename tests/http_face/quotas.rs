@@ -118,6 +118,9 @@ async fn what_does_not_fit_is_told_to_come_back_in_both_protocols_and_is_taken_o
 
 #[tokio::test]
 async fn usage_tells_what_each_vehicle_keeps_and_may_and_nothing_of_others() {
+    // Another owner's, that must be in nobody else's numbers.
+    let other = Account::new().await;
+    assert_eq!(other.begin(70).await.status(), 201);
     let account = Account::new().await;
     let empty = account.usage().await;
     for (name, expected) in [("bytes", 0), ("clips", 0), ("open_uploads", 0)] {

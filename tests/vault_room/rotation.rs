@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dashvault::catalog::{Catalog, Config as CatalogConfig, ErasureKind};
@@ -15,6 +16,7 @@ use dashvault_keys::receipt::{self, Receipt};
 use dashvault_keys::system::trusted_from;
 use dashvault_keys::token::LinkToken;
 use dashvault_test_support::{Faulty, KmsFront};
+use data_encoding::HEXLOWER;
 use tokio::sync::Notify;
 
 use crate::{MINUTE, NOW, Room, store};
@@ -122,6 +124,31 @@ async fn a_run_that_ends_between_two_batches_is_gone_on_with_and_wraps_each_key_
         assert_eq!((row.revision, row.least_revision), (2, 2), "row and key plane agree");
         room.vault.owner_keys(owner).await.expect("it opens");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_comes_behind_the_walk_is_counted_and_walked_to() {
+    let room = Room::new().await;
+    let clips = owners_with_clips(&room, &["anna", "bert"]).await;
+    // Another node, that had not heard of the new root key, commits an owner when the walk has passed.
+    let late = clips[0].0;
+    room.sqlite(&format!(
+        "CREATE TABLE late AS SELECT * FROM keks WHERE owner_id = x'{0}'; DELETE FROM keks WHERE owner_id = x'{0}'",
+        HEXLOWER.encode(late.as_bytes())
+    ));
+    let walks = AtomicUsize::new(0);
+    let tell = |_| {
+        if walks.fetch_add(1, Ordering::Relaxed) == 0 {
+            room.sqlite("INSERT INTO keks SELECT * FROM late; DROP TABLE late");
+        }
+    };
+    let done = room.vault.rotate_root(&tell).await.unwrap();
+    assert_eq!((done.rewrapped, done.failures.count), (2, 0));
+    let newest = Keyring::open(&room.keyring).unwrap().state().unwrap();
+    let row = room.catalog.active_kek(late).await.unwrap().unwrap();
+    let sealed = SealedKek::parse(&row.record).unwrap();
+    assert!(sealed.wraps().iter().all(|wrap| wrap.reference == newest.reference));
+    all_read(&room, &clips).await;
 }
 
 #[tokio::test]
