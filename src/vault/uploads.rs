@@ -142,23 +142,7 @@ impl Vault {
         intents.take(count).collect()
     }
 
-    /// Names `count` pieces to come, and commits their intents together.
-    pub async fn reserve_pieces(
-        &self,
-        upload: ClipId,
-        count: usize,
-        lease_until: UnixMs,
-    ) -> Result<Vec<ObjectId>, VaultError> {
-        let intents = self.name_pieces(upload, count, lease_until);
-        let mut tx = self.inner.catalog.begin().await?;
-        for intent in &intents {
-            tx.insert_intent(self.tenant(), intent, self.now()).await?;
-        }
-        tx.commit().await?;
-        Ok(intents.into_iter().map(|intent| intent.object).collect())
-    }
-
-    /// Begins a piece under a reserved id.
+    /// Begins a piece under a name whose intent is committed.
     pub async fn begin_piece(
         &self,
         key: &UploadKey,
@@ -175,20 +159,6 @@ impl Vault {
             out: Outgoing::new(self, Location::Staging, id),
             length: 0,
         })
-    }
-
-    /// Seals one piece of which all is there, and makes it durable; its commitment.
-    pub async fn put_piece(
-        &self,
-        key: &UploadKey,
-        owner: OwnerId,
-        id: ObjectId,
-        start: u64,
-        plain: &[u8],
-    ) -> Result<[u8; 32], VaultError> {
-        let mut piece = self.begin_piece(key, owner, id, start).await?;
-        piece.write(plain).await?;
-        piece.finish().await
     }
 
     /// Opens one piece.

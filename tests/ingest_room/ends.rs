@@ -170,13 +170,15 @@ async fn the_bytes_of_an_expired_upload_are_back_within_two_hours() {
     };
     let hour = 3600 * 1000;
     room.clock.advance(WEEK_MS - hour);
-    let orphan = room
-        .vault
-        .reserve_pieces(id, 1, room.clock.now_ms() + hour)
-        .await
-        .unwrap();
-    let put = room.vault.put_piece(&key, session.owner(), orphan[0], 5 << 20, b"lost");
-    put.await.unwrap();
+    let now = room.clock.now_ms();
+    let orphan = room.vault.name_pieces(id, 1, now + hour).remove(0);
+    let mut tx = room.catalog.begin().await.unwrap();
+    tx.insert_intent(room.vault.tenant(), &orphan, now).await.unwrap();
+    tx.commit().await.unwrap();
+    let piece = room.vault.begin_piece(&key, session.owner(), orphan.object, 5 << 20);
+    let mut piece = piece.await.unwrap();
+    piece.write(b"lost").await.unwrap();
+    piece.finish().await.unwrap();
     assert_eq!(room.staged_objects().await, 2);
     room.clock.advance(hour);
     assert_eq!(room.ingest.sweep().await.unwrap().expired, 1);

@@ -138,8 +138,8 @@ async fn an_erasure_does_not_wait_for_what_others_left_and_cannot_be_removed() {
     let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
     room.settle(&pipeline).await;
     let of_another = ClipId::random();
-    let left = room.vault.reserve_pieces(of_another, 1, room.clock.now_ms()).await;
-    room.faults.stick(left.unwrap()[0]);
+    let left = room.piece_name(of_another, room.clock.now_ms()).await;
+    room.faults.stick(left);
     room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
     assert!(pipeline.work_once().await.unwrap());
     assert!(room.catalog.clip_any(gone).await.unwrap().is_none(), "erased at once");
@@ -155,8 +155,8 @@ async fn an_erasure_waits_for_its_own_leftovers() {
     let gone = room.receive(&clip(VIDEO), &UploadMetadata::default()).await;
     let pipeline = room.pipeline(Arc::new(FakeTranscoder::new())).await;
     room.settle(&pipeline).await;
-    let left = room.vault.reserve_pieces(gone, 1, room.clock.now_ms() + LEASE_MS).await;
-    room.faults.stick(left.unwrap()[0]);
+    let left = room.piece_name(gone, room.clock.now_ms() + LEASE_MS).await;
+    room.faults.stick(left);
     room.queue(&room.job(JobKind::EraseClip, gone, None)).await;
     assert!(pipeline.work_once().await.unwrap());
     assert_eq!(room.clip(gone).await.state, ClipState::Erasing, "not told as erased");

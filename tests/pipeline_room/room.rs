@@ -11,7 +11,8 @@ use dashvault::catalog::{
 };
 use dashvault::media::Transcoder;
 use dashvault::model::{
-    ByteRange, ClipId, ClipState, Clock, Concat, EventKind, FixedClock, JobId, JobKind, JobState, LinkId, OwnerId,
+    ByteRange, ClipId, ClipState, Clock, Concat, EventKind, FixedClock, JobId, JobKind, JobState, LinkId, ObjectId,
+    OwnerId,
 };
 use dashvault::pipeline::{Config, Pipeline};
 use dashvault::store::{Backend, Store};
@@ -191,6 +192,17 @@ impl Room {
         (id, ids)
     }
 
+    /// The name of a piece to come.
+    pub async fn piece_name(&self, upload: ClipId, lease_until: i64) -> ObjectId {
+        let names = self.vault.name_pieces(upload, 1, lease_until);
+        let mut tx = self.catalog.begin().await.unwrap();
+        tx.insert_intent(self.vault.tenant(), &names[0], self.clock.now_ms())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        names[0].object
+    }
+
     async fn receive_run(&self, bytes: &[u8], metadata: &UploadMetadata, piece_bytes: usize, concat: Concat) -> ClipId {
         let (id, tenant, now) = (ClipId::random(), self.vault.tenant(), self.clock.now_ms());
         let key = self.vault.make_upload_key(id).unwrap();
@@ -232,16 +244,14 @@ impl Room {
         tx.commit().await.unwrap();
         let mut start = 0;
         for plain in bytes.chunks(piece_bytes) {
-            let ids = self.vault.reserve_pieces(id, 1, now + LEASE_MS).await.unwrap();
-            let commitment = self
-                .vault
-                .put_piece(&key, self.owner, ids[0], start, plain)
-                .await
-                .unwrap();
+            let piece = self.piece_name(id, now + LEASE_MS).await;
+            let mut writer = self.vault.begin_piece(&key, self.owner, piece, start).await.unwrap();
+            writer.write(plain).await.unwrap();
+            let commitment = writer.finish().await.unwrap();
             let mut tx = self.catalog.begin().await.unwrap();
             tx.insert_piece(
                 &PieceRow {
-                    id: ids[0],
+                    id: piece,
                     upload: id,
                     key: key.id,
                     start,
@@ -252,7 +262,7 @@ impl Room {
             )
             .await
             .unwrap();
-            assert!(tx.remove_intent(ids[0]).await.unwrap());
+            assert!(tx.remove_intent(piece).await.unwrap());
             let to = start + plain.len() as u64;
             let step = UploadStep {
                 id,

@@ -4,6 +4,7 @@ use dashvault::model::{ClipId, ObjectKind, OwnerId};
 use dashvault::vault::VaultError;
 use dashvault_test_support::Fault;
 
+use crate::room::put_piece;
 use crate::{MINUTE, NOW, Room, holder, plain};
 
 #[tokio::test]
@@ -34,8 +35,8 @@ async fn a_store_that_is_down_or_full_is_told_so_to_every_writer_and_reader() {
         }
         let upload = ClipId::random();
         let key = room.vault.make_upload_key(upload).unwrap();
-        let id = room.vault.reserve_pieces(upload, 1, NOW + MINUTE).await.unwrap()[0];
-        let put = room.vault.put_piece(&key, OwnerId::random(), id, 0, b"piece").await;
+        let id = room.piece_name(upload).await;
+        let put = put_piece(&room.vault, &key, OwnerId::random(), (id, 0), b"piece").await;
         assert!(is_told(put.unwrap_err()), "{fault:?}");
         let read = room.vault.read_all(&keys, &object, 1000).await;
         assert!(is_told(read.unwrap_err()), "{fault:?}");

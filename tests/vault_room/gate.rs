@@ -4,7 +4,7 @@ use dashvault::catalog::{NewVerdict, Opening};
 use dashvault::model::{Bucket, ObjectKind, Verdict};
 use dashvault::vault::{GateRule, Vault, VaultError};
 
-use crate::room::{MINUTE, Room, holder};
+use crate::room::{MINUTE, Room, holder, put_piece};
 
 const BUCKETS: [Bucket; 3] = [Bucket::Data, Bucket::Staging, Bucket::KeyPlane];
 
@@ -85,18 +85,12 @@ async fn an_open_staging_bucket_gets_no_piece() {
     let owner = room.owner("piece").await;
     let clip = dashvault::model::ClipId::random();
     let key = vault.make_upload_key(clip).unwrap();
-    let until = room_now(&room) + MINUTE;
-    let names = vault.reserve_pieces(clip, 2, until).await.unwrap();
-    vault.put_piece(&key, owner, names[0], 0, b"bytes").await.unwrap();
+    let names = [room.piece_name(clip).await, room.piece_name(clip).await];
+    put_piece(&vault, &key, owner, (names[0], 0), b"bytes").await.unwrap();
     say(&room, Bucket::Staging, Verdict::Exposed).await;
-    let put = vault.put_piece(&key, owner, names[1], 5, b"bytes").await;
+    let put = put_piece(&vault, &key, owner, (names[1], 5), b"bytes").await;
     assert!(is_withheld(&put));
     assert_eq!(room.staging.names().await.len(), 1);
-}
-
-fn room_now(room: &Room) -> i64 {
-    use dashvault::model::Clock as _;
-    room.clock.now_ms()
 }
 
 #[tokio::test]

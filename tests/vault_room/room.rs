@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashvault::catalog::{self, Catalog, ClipPublication, NewClip};
-use dashvault::model::{ClipId, ClipState, FixedClock, ObjectId, ObjectKind, OwnerId};
+use dashvault::model::{ClipId, ClipState, Clock as _, FixedClock, ObjectId, ObjectKind, OwnerId};
 use dashvault::store::{Backend, Store};
 use dashvault::vault::{
     ClipDetails, ClipKeys, ClipSummary, Config, Holder, Manifest, OwnerKeys, OwnerProfile, SealedObject, StoredObject,
-    Vault, VaultError,
+    UploadKey, Vault, VaultError,
 };
 use dashvault_keys::mirror::{MirrorKind, MirrorObject};
 use dashvault_keys::provider::{self, ProviderConfig};
@@ -19,6 +19,29 @@ use dashvault_test_support::{Faulty, Scratch};
 pub const NOW: i64 = 1_800_000_000_000;
 /// In milliseconds.
 pub const MINUTE: i64 = 60_000;
+
+/// Writes into a database as somebody does who has its file.
+pub fn sqlite(database: &Path, statements: &str) {
+    let done = std::process::Command::new("sqlite3")
+        .arg(database)
+        .arg(format!("PRAGMA busy_timeout = 5000; {statements}"))
+        .output()
+        .expect("sqlite3");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Seals a piece of which all is there.
+pub async fn put_piece(
+    vault: &Vault,
+    key: &UploadKey,
+    owner: OwnerId,
+    (id, start): (ObjectId, u64),
+    plain: &[u8],
+) -> Result<[u8; 32], VaultError> {
+    let mut piece = vault.begin_piece(key, owner, id, start).await?;
+    piece.write(plain).await?;
+    piece.finish().await
+}
 
 /// A vault of its own.
 pub struct Room {
@@ -93,15 +116,14 @@ impl Room {
         self.restart().await
     }
 
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.scratch.path().join("catalogue/vault.db")
+    }
+
     /// Writes into the database as somebody does who has its file.
     pub fn sqlite(&self, statements: &str) {
-        let database = self.scratch.path().join("catalogue/vault.db");
-        let done = std::process::Command::new("sqlite3")
-            .arg(database)
-            .arg(format!("PRAGMA busy_timeout = 5000; {statements}"))
-            .output()
-            .expect("sqlite3");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        sqlite(&self.database(), statements);
     }
 
     /// Empties the table of mirrors, as in a database that is older than it.
@@ -125,6 +147,15 @@ impl Room {
     }
 
     /// A new owner with an address made of `name`.
+    /// The name of a piece to come, for a minute.
+    pub async fn piece_name(&self, upload: ClipId) -> ObjectId {
+        let names = self.vault.name_pieces(upload, 1, self.clock.now_ms() + MINUTE);
+        let mut tx = self.catalog.begin().await.unwrap();
+        tx.insert_intent(self.vault.tenant(), &names[0], NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        names[0].object
+    }
+
     pub async fn owner(&self, name: &str) -> OwnerId {
         let owner = OwnerId::random();
         let profile = OwnerProfile {

@@ -4,6 +4,7 @@ use dashvault::model::{ClipId, ObjectKind};
 use dashvault::vault::VaultError;
 use dashvault_test_support::Fault;
 
+use crate::room::put_piece;
 use crate::{MINUTE, NOW, Room, holder, name, plain};
 
 #[tokio::test]
@@ -156,9 +157,9 @@ async fn pieces_of_an_ended_lease_go_and_extended_ones_stay() {
     let (ended, extended) = (ClipId::random(), ClipId::random());
     for upload in [ended, extended] {
         let key = room.vault.make_upload_key(upload).unwrap();
-        let ids = room.vault.reserve_pieces(upload, 2, NOW + MINUTE).await.unwrap();
-        for id in ids {
-            room.vault.put_piece(&key, owner, id, 0, b"piece").await.unwrap();
+        for _ in 0..2 {
+            let id = room.piece_name(upload).await;
+            put_piece(&room.vault, &key, owner, (id, 0), b"piece").await.unwrap();
         }
     }
     let mut tx = room.catalog.begin().await.unwrap();

@@ -1,13 +1,14 @@
 //! Pieces and metadata of uploads.
 
-use dashvault::model::{ClipId, ObjectId, OwnerId};
+use dashvault::model::{ClipId, OwnerId};
 use dashvault::vault::{PieceRef, UploadKey, UploadMetadata, VaultError};
 
-use crate::{MINUTE, NOW, Room, name, plain};
+use crate::room::put_piece;
+use crate::{Room, name, plain};
 
 async fn put(room: &Room, key: &UploadKey, owner: OwnerId, start: u64, bytes: &[u8]) -> PieceRef {
-    let id = room.vault.reserve_pieces(key.upload, 1, NOW + MINUTE).await.unwrap()[0];
-    let commitment = room.vault.put_piece(key, owner, id, start, bytes).await.unwrap();
+    let id = room.piece_name(key.upload).await;
+    let commitment = put_piece(&room.vault, key, owner, (id, start), bytes).await.unwrap();
     PieceRef {
         id,
         start,
@@ -101,10 +102,8 @@ async fn a_missing_piece_is_told_apart_from_a_damaged_one() {
 async fn a_piece_has_a_bound() {
     let room = Room::new().await;
     let key = room.vault.make_upload_key(ClipId::random()).unwrap();
-    let refused = room
-        .vault
-        .put_piece(&key, OwnerId::random(), ObjectId::random(), 0, &plain((16 << 20) + 1))
-        .await;
+    let piece = (room.piece_name(key.upload).await, 0);
+    let refused = put_piece(&room.vault, &key, OwnerId::random(), piece, &plain((16 << 20) + 1)).await;
     assert!(matches!(refused, Err(VaultError::OverLimit { .. })), "{refused:?}");
 }
 
