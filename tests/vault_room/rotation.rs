@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use dashvault::catalog::{Catalog, Config as CatalogConfig, ErasureKind};
@@ -19,6 +19,7 @@ use dashvault_test_support::{Faulty, KmsFront};
 use data_encoding::HEXLOWER;
 use tokio::sync::Notify;
 
+use crate::room::sqlite;
 use crate::{MINUTE, NOW, Room, store};
 
 /// Keys that a rotation takes at once.
@@ -51,6 +52,21 @@ async fn reads(vault: &Vault, owner: OwnerId, clip: ClipId) -> Result<(), VaultE
     let objects = vault.objects(&keys, None).await?;
     assert_eq!(objects.len(), 1, "the original is published");
     Ok(())
+}
+
+/// Takes a row away, and puts it back at the first call: so it comes behind what walked by meanwhile.
+fn come_later(room: &Room, table: &'static str, (column, id): (&str, &[u8; 16])) -> impl Fn() + Send + Sync + use<> {
+    let row = format!("FROM {table} WHERE {column} = x'{}'", HEXLOWER.encode(id));
+    room.sqlite(&format!("CREATE TABLE late AS SELECT * {row}; DELETE {row}"));
+    let (database, is_there) = (room.database(), AtomicBool::new(false));
+    move || {
+        if !is_there.swap(true, Ordering::Relaxed) {
+            sqlite(
+                &database,
+                &format!("INSERT INTO {table} SELECT * FROM late; DROP TABLE late"),
+            );
+        }
+    }
 }
 
 async fn all_read(room: &Room, clips: &[(OwnerId, ClipId)]) {
@@ -132,16 +148,8 @@ async fn a_key_that_comes_behind_the_walk_is_counted_and_walked_to() {
     let clips = owners_with_clips(&room, &["anna", "bert"]).await;
     // Another node, that had not heard of the new root key, commits an owner when the walk has passed.
     let late = clips[0].0;
-    room.sqlite(&format!(
-        "CREATE TABLE late AS SELECT * FROM keks WHERE owner_id = x'{0}'; DELETE FROM keks WHERE owner_id = x'{0}'",
-        HEXLOWER.encode(late.as_bytes())
-    ));
-    let walks = AtomicUsize::new(0);
-    let tell = |_| {
-        if walks.fetch_add(1, Ordering::Relaxed) == 0 {
-            room.sqlite("INSERT INTO keks SELECT * FROM late; DROP TABLE late");
-        }
-    };
+    let come = come_later(&room, "keks", ("owner_id", late.as_bytes()));
+    let tell = |_| come();
     let done = room.vault.rotate_root(&tell).await.unwrap();
     assert_eq!((done.rewrapped, done.failures.count), (2, 0));
     let newest = Keyring::open(&room.keyring).unwrap().state().unwrap();
@@ -215,6 +223,38 @@ async fn a_renewal_that_was_cut_off_is_finished_by_the_next_one() {
     let done = room.vault.rotate_owners(&[], &quiet).await.unwrap();
     assert_eq!((done.owners, done.envelopes, done.destroyed), (0, 1, 1));
     all_read(&room, &[(anna, clip), (anna, fresh), clips[1]]).await;
+}
+
+#[tokio::test]
+async fn a_clip_that_comes_behind_the_walk_gets_the_new_key_too() {
+    let room = Room::new().await;
+    let owner = room.owner("anna").await;
+    let keys = room.keys(owner).await;
+    let clips = [room.ready_clip(&keys).await, room.ready_clip(&keys).await].map(|keys| (owner, keys.clip()));
+    // Another node commits the clip with the lower id while the other one is sealed anew.
+    let late = clips[0].1.min(clips[1].1);
+    let (come, is_renewed) = (
+        come_later(&room, "clips", ("id", late.as_bytes())),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let renewed = is_renewed.clone();
+    room.keyplane.fail(move |operation| {
+        if operation.name == "put" && renewed.load(Ordering::Relaxed) {
+            come();
+        }
+        None
+    });
+    let tell = |_| is_renewed.store(true, Ordering::Relaxed);
+    let done = room.vault.rotate_owners(&[owner], &tell).await.unwrap();
+    assert!(done.failures.is_empty(), "{done:?}");
+    assert_eq!((done.envelopes, done.destroyed), (2, 1));
+    assert_eq!(
+        room.catalog.keks_of(owner).await.unwrap().len(),
+        1,
+        "the old one is destroyed"
+    );
+    room.keyplane.heal();
+    all_read(&room, &clips).await;
 }
 
 #[tokio::test]
@@ -328,6 +368,20 @@ async fn addresses_are_found_before_during_and_after_a_new_index_key() {
         .owner_by_email(room.vault.tenant(), &index.try_into().unwrap())
         .await;
     assert!(by_old.unwrap().is_none(), "the old index finds nobody");
+}
+
+#[tokio::test]
+async fn an_owner_that_comes_behind_the_walk_gets_the_new_index_too() {
+    let room = Room::new().await;
+    let clips = owners_with_clips(&room, &["anna", "bert"]).await;
+    let come = come_later(&room, "owners", ("id", clips[0].0.as_bytes()));
+    let tell = |_| come();
+    let failures = room.vault.rotate_system_keys(&[SystemKey::Index], &tell).await.unwrap();
+    assert!(failures.is_empty(), "{failures:?}");
+    for (owner, name) in [(clips[0].0, "anna"), (clips[1].0, "bert")] {
+        let found = room.vault.find_owner(&format!("{name}@example.org")).await.unwrap();
+        assert_eq!(found, Some(owner), "{name}");
+    }
 }
 
 #[tokio::test]
