@@ -11,7 +11,7 @@ mod profile;
 #[cfg(test)]
 mod tests;
 
-pub use profile::{Profile, ProfileAbout, PublicKey, Vehicle};
+pub use profile::{OldKey, Profile, ProfileAbout, PublicKey, Quotas, Vehicle};
 
 use crate::Secret32;
 use crate::bytes::{Reader, put_long};

@@ -14,7 +14,7 @@ use super::{Access, AccessError, DeviceSession, NextKeyProof};
 use crate::audit::{EventKind, NewEvent};
 use crate::catalog::DeviceRow;
 use crate::model::{OwnerId, UnixMs};
-use crate::vault::{DeviceAbout, OwnerKeys, PublicKey};
+use crate::vault::{DeviceAbout, OldKey, OwnerKeys, PublicKey};
 
 /// Each announcement is a new revision of the owner's key record, and a vehicle that announces the same key again needs none.
 const ANNOUNCE_STEP_MS: i64 = 10 * 60_000;
@@ -82,7 +82,8 @@ impl Access {
         let keys = inner.vault.owner_keys(row.owner).await?;
         let change = inner.vault.change_vehicles(&keys, |vehicles| {
             if let Some(vehicle) = found(vehicles, row.id) {
-                vehicle.next_public_key = Some(PublicKey(*next));
+                let unused = vehicle.next_public_key.replace(PublicKey(*next));
+                vehicle.old_keys.extend(unused.map(|key| OldKey { key, since: now }));
             }
         });
         let change = change.await?;

@@ -1,8 +1,8 @@
-//! Changes to an owner's vehicles, one after the other.
+//! Changes to an owner's vehicles and quotas, one after the other.
 //!
-//! All vehicles of an owner are written down in one record, the owner's wrapped key: whoever changes one while another is
-//! changed begins anew. A fleet that pairs on one morning would meet itself so often that the last are refused. So changes
-//! of one owner stand in line in this process, and only another node's are met.
+//! All of them are written down in one record, the owner's wrapped key: whoever changes one while another is changed begins
+//! anew. A fleet that pairs on one morning would meet itself so often that the last are refused. So changes of one owner stand
+//! in line in this process, and only another node's are met.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Line {
 }
 
 impl Access {
-    /// Makes a change to an owner's vehicles when those before it are made, and again as long as another node's came first.
+    /// Makes a change to an owner's vehicles or quotas when those before it are made, and again as long as another node's came first.
     pub(super) async fn in_line<T, F>(&self, owner: OwnerId, change: impl Fn() -> F) -> Result<T, AccessError>
     where
         F: Future<Output = Result<T, AccessError>>,

@@ -203,10 +203,21 @@ impl Access {
 
     /// Says what an owner may keep, instead of what everybody may; [`Quotas::default`] takes it back.
     pub async fn set_quotas(&self, owner: OwnerId, quotas: Quotas) -> Result<(), AccessError> {
-        let mut tx = self.inner.catalog.begin().await?;
-        if !tx.set_quotas(owner, &quotas).await? {
+        self.in_line(owner, || self.try_set_quotas(owner, &quotas)).await
+    }
+
+    async fn try_set_quotas(&self, owner: OwnerId, quotas: &Quotas) -> Result<(), AccessError> {
+        let inner = &self.inner;
+        let row = inner.catalog.owner(owner).await?;
+        row.filter(|row| row.state == OwnerState::Active)
+            .ok_or(AccessError::NotFound)?;
+        let keys = inner.vault.owner_keys(owner).await?;
+        let change = inner.vault.change_quotas(&keys, quotas).await?;
+        let mut tx = inner.catalog.begin().await?;
+        if !tx.set_quotas(owner, quotas).await? {
             return Err(AccessError::NotFound);
         }
+        inner.vault.record_kek(&mut tx, &change).await?;
         Ok(tx.commit().await?)
     }
 

@@ -72,15 +72,15 @@ fn report(done: &Recovered, output: Output) {
         &json!({
             "owners": done.owners, "vehicles": done.vehicles, "clips": done.clips, "held": done.held,
             "objects": done.objects, "erased": done.erased, "missing": done.missing, "orphans": done.orphans,
-            "unreadable": done.unreadable,
-            "gone": ["links", "sessions", "API tokens", "open uploads", "activity", "trash", "quotas of single owners"],
+            "unreadable": done.unreadable, "quotas": done.quotas,
+            "gone": ["links", "sessions", "API tokens", "open uploads", "activity", "trash"],
         }),
         &format!(
             "Recovered {} owners with {} vehicles, and {} clips ({} held) of {} objects. {} that were erased stay erased.\n\
              {} objects are missing, {} records could not be read, {} objects belong to nothing (most often links' media).\n\
              Gone: links, sessions, API tokens, open uploads and the activity; what lay in the trash is out of it.\n\
-             What single owners may keep is forgotten, so that each may keep what everybody may (`serve --quota-bytes …`): \
-             say it again with `dashvault owner quota --email …`.\n\
+             What was said of single owners' quotas is back for {}. One that an older program wrote, and no change of \
+             the owner's vehicles or keys since, is forgotten: say it again with `dashvault owner quota --email …`.\n\
              Paired vehicles go on as before. Owners sign in with a link of `dashvault owner sign-in --email …`.",
             done.owners,
             done.vehicles,
@@ -90,7 +90,8 @@ fn report(done: &Recovered, output: Output) {
             done.erased,
             done.missing,
             done.unreadable,
-            done.orphans
+            done.orphans,
+            done.quotas
         ),
     );
 }

@@ -48,14 +48,25 @@ impl Catalog {
             .bind(id.as_bytes().to_vec())
             .fetch_all(self.readers())
             .await?;
-        let rows = rows.iter().map(|row| Row::new("device_old_keys", row));
-        rows.map(|row| {
-            Ok(OldKey {
-                key: row.bytes("key")?,
-                since: row.int("since")?,
-            })
-        })
-        .collect()
+        rows.iter().map(old_key).collect()
+    }
+
+    /// At most `limit` such keys of all vehicles of an owner, the one that was replaced last first.
+    pub async fn old_device_keys_of(
+        &self,
+        owner: OwnerId,
+        limit: u32,
+    ) -> Result<Vec<(DeviceId, OldKey)>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT k.device_id, k.key, k.since FROM device_old_keys k JOIN devices d ON d.id = k.device_id \
+             WHERE d.owner_id = $1 ORDER BY k.since DESC, k.key LIMIT $2",
+        )
+        .bind(owner.as_bytes().to_vec())
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let device = |row| Row::new("device_old_keys", row).id("device_id");
+        rows.iter().map(|row| Ok((device(row)?, old_key(row)?))).collect()
     }
 }
 
@@ -133,7 +144,8 @@ impl Tx {
         Ok(true)
     }
 
-    async fn insert_old_key(&mut self, id: DeviceId, key: &[u8], since: UnixMs) -> Result<(), CatalogError> {
+    /// Notes a key that a vehicle no longer has.
+    pub async fn insert_old_key(&mut self, id: DeviceId, key: &[u8], since: UnixMs) -> Result<(), CatalogError> {
         sqlx::query(
             "INSERT INTO device_old_keys (device_id, key, since) VALUES ($1, $2, $3) ON CONFLICT (device_id, key) DO NOTHING",
         )
@@ -188,6 +200,14 @@ impl Tx {
                 .await?;
         Ok(done.rows_affected() == 1)
     }
+}
+
+fn old_key(row: &AnyRow) -> Result<OldKey, CatalogError> {
+    let row = Row::new("device_old_keys", row);
+    Ok(OldKey {
+        key: row.bytes("key")?,
+        since: row.int("since")?,
+    })
 }
 
 fn any_vehicle(row: &AnyRow) -> Result<bool, CatalogError> {

@@ -5,12 +5,13 @@ use super::{Catalog, CatalogError, Tx};
 use crate::model::{KekId, ObjectId, UnixMs};
 
 /// What a recovery fills, in an order in which rows go before those that they refer to.
-const FILLED: [&str; 12] = [
+const FILLED: [&str; 13] = [
     "DELETE FROM objects",
     "DELETE FROM intents",
     "DELETE FROM jobs",
     "DELETE FROM events",
     "DELETE FROM clips",
+    "DELETE FROM device_old_keys",
     "DELETE FROM devices",
     "DELETE FROM keks",
     "DELETE FROM erasures",

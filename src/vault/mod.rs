@@ -49,7 +49,7 @@ pub use compare::Compared;
 pub use custody::{Custody, CustodyNumbers, LONGEST_LIFE};
 pub use dashvault_keys::attestation::{BucketStatement, InventoryStatement};
 pub use dashvault_keys::envelope::{Manifest, ManifestObject};
-pub use dashvault_keys::kek::{PublicKey, Vehicle};
+pub use dashvault_keys::kek::{OldKey, PublicKey, Vehicle};
 pub use erasure::Buried;
 pub use error::{Cause, VaultError};
 pub use gate::{GateRule, why_withheld};

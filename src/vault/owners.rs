@@ -43,8 +43,8 @@ impl Vault {
             about: ProfileAbout {
                 email: profile.email.clone(),
                 name: profile.name.clone(),
-                vehicles: Vec::new(),
                 created_at: Some(now),
+                ..ProfileAbout::default()
             },
         };
         let root = self.inner.root.clone();

@@ -4,6 +4,9 @@ use dashvault::access::{AccessError, NextKeyProof, OwnerSession};
 use dashvault::audit::EventKind;
 use dashvault::model::DeviceId;
 use dashvault::store::Location;
+use dashvault::vault::{PublicKey, Vehicle};
+use dashvault_keys::kek::SealedKek;
+use dashvault_keys::provider::Keyring;
 use dashvault_keys::token::{DeviceClaims, DeviceKey, sign_device_token, sign_next_key, sign_placed_token};
 use futures_util::StreamExt as _;
 
@@ -107,6 +110,54 @@ async fn the_old_key_works_until_the_new_one_is_used_and_then_no_more() {
             refused!(house.device_by(&at(device, key, now)).await, Unauthenticated);
         }
     }
+}
+
+/// What the owner's record says of its vehicles' keys.
+async fn recorded(house: &House, owner: &OwnerSession) -> Vec<Vehicle> {
+    let row = house.catalog.active_kek(owner.owner()).await.unwrap().unwrap();
+    let (tenant, root) = (house.vault.tenant(), Keyring::open(&house.keyring).unwrap());
+    let sealed = SealedKek::parse(&row.record).unwrap();
+    let kek = sealed.unwrap(tenant.as_bytes(), &root).unwrap();
+    sealed.open_profile(tenant.as_bytes(), &kek).unwrap().about.vehicles
+}
+
+#[tokio::test]
+async fn every_key_that_a_vehicle_had_or_announced_stands_in_its_owners_record() {
+    let house = House::new().await;
+    let owner = house.owner("driver@example.org").await;
+    let (device, first) = a_vehicle(&house, &owner).await;
+    let (second, unused, third) = (DeviceKey::make(), DeviceKey::make(), DeviceKey::make());
+    let mut now = 0;
+    let mut announced = async |current: &DeviceKey, next: &DeviceKey| {
+        announce(&house, device, (&at(device, current, now), current), next)
+            .await
+            .unwrap();
+        house.clock.advance(10 * MINUTE);
+        now += 10 * MINUTE;
+    };
+    announced(&first, &second).await;
+    house
+        .device_by(&at(device, &second, 10 * MINUTE))
+        .await
+        .expect("its first use");
+    announced(&second, &unused).await;
+    announced(&second, &third).await;
+    let vehicles = recorded(&house, &owner).await;
+    let [vehicle] = vehicles.as_slice() else {
+        panic!("one vehicle")
+    };
+    assert_eq!(vehicle.public_key, second.public_key());
+    assert!(vehicle.next_public_key == Some(PublicKey(third.public_key())));
+    let old: Vec<_> = vehicle.old_keys.iter().map(|old| (old.key.0, old.since)).collect();
+    assert_eq!(
+        old,
+        [
+            (first.public_key(), START + 10 * MINUTE),
+            (unused.public_key(), START + 20 * MINUTE)
+        ]
+    );
+    let listed = house.catalog.old_device_keys(device).await.unwrap();
+    assert_eq!(listed.len(), 2, "as the catalogue has them");
 }
 
 #[tokio::test]

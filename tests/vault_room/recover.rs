@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dashvault::catalog::{self, Catalog, ClipPublication, ErasureKind, MirrorSubject, NewClip, NewDevice, Recovering};
+use dashvault::catalog::{
+    self, Catalog, ClipPublication, ErasureKind, MirrorSubject, NewClip, NewDevice, Quotas, Recovering,
+};
 use dashvault::model::{ByteRange, ClipId, ClipState, DeviceId, DeviceState, ObjectId, OwnerId};
 use dashvault::vault::{
     ClipDetails, ClipKeys, ClipSummary, Config, DeviceAbout, Flaw, Manifest, ObjectAbout, OwnerProfile, Recovered,
@@ -37,6 +39,8 @@ impl Scene {
         let (anna, bert) = (room.owner("anna").await, room.owner("bert").await);
         let device = vehicle(&room, anna, "wagon", false).await;
         vehicle(&room, anna, "sold", true).await;
+        rotated(&room, device).await;
+        limited(&room, anna).await;
         let held = clip(&room, anna, Some(device), ClipState::Ready).await;
         let failed = clip(&room, anna, None, ClipState::Failed).await;
         let of_bert = clip(&room, bert, None, ClipState::Ready).await;
@@ -94,6 +98,36 @@ async fn vehicle(room: &Room, owner: OwnerId, label: &str, sold: bool) -> Device
     room.vault.record_kek(&mut tx, &change).await.unwrap();
     tx.commit().await.unwrap();
     id
+}
+
+/// The vehicle has its third key, and announced one that it never used.
+async fn rotated(room: &Room, device: DeviceId) {
+    let mut tx = room.catalog.begin().await.unwrap();
+    let mut current = tx.hold_device(device).await.unwrap().unwrap().public_key;
+    for next in [[101; 32], [102; 32]] {
+        assert!(tx.announce_device_key(device, &current, &next, NOW, NOW).await.unwrap());
+        assert!(tx.use_next_device_key(device, &next, NOW - 7).await.unwrap());
+        current = next.to_vec();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// An owner of whom it was said what may be kept: the record says it, and the rotated keys, from now on.
+async fn limited(room: &Room, owner: OwnerId) {
+    let quotas = Quotas {
+        bytes: Some(1 << 40),
+        clips_each: Some(0),
+        ..Quotas::default()
+    };
+    let change = room
+        .vault
+        .change_quotas(&room.keys(owner).await, &quotas)
+        .await
+        .unwrap();
+    let mut tx = room.catalog.begin().await.unwrap();
+    assert!(tx.set_quotas(owner, &quotas).await.unwrap());
+    room.vault.record_kek(&mut tx, &change).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// A clip with an original and a picture, its manifest as the pipeline writes it.
@@ -189,6 +223,14 @@ async fn meaning(vault: &Vault, catalog: &Catalog) -> Vec<String> {
             "owner {} {:?} {profile} {} {:?} {active:?}",
             owner.id, owner.state, owner.created_at, found
         ));
+        lines.push(format!(
+            "quotas {} {:?}",
+            owner.id,
+            catalog.quotas(owner.id).await.unwrap()
+        ));
+        for (device, old) in catalog.old_device_keys_of(owner.id, 100).await.unwrap() {
+            lines.push(format!("old key {device} {:?} {}", old.key, old.since));
+        }
         for device in catalog.devices_of(owner.id, 100).await.unwrap() {
             let about: DeviceAbout = keys.open(device.id.as_bytes(), &device.sealed_about).unwrap();
             let about = json(serde_json::to_string(&about));
@@ -316,6 +358,10 @@ async fn what_was_rebuilt_means_what_the_lost_rows_meant() {
         (2, 2, 3, 1, 6)
     );
     assert_eq!((done.missing, done.orphans, done.unreadable, done.erased), (0, 0, 0, 0));
+    assert_eq!(done.quotas, 1);
+    for key in [b"wagon".len() as u8, 101, 102] {
+        assert!(catalog.is_device_key(&[key; 32]).await.unwrap(), "{key} pairs nobody");
+    }
     for (owner, clip) in scene.clips() {
         let keys = vault.read_clip_keys(owner, clip).await.unwrap().unwrap();
         plays(&vault, &keys).await;

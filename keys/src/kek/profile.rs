@@ -32,12 +32,41 @@ pub struct ProfileAbout {
     /// When the owner was added; unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
+    /// What this owner may keep, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Quotas>,
+}
+
+/// The most that an owner may keep; what is not there is as for everybody.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quotas {
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Clips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clips: Option<u64>,
+    /// Bytes of each vehicle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vehicle_bytes: Option<u64>,
+    /// Clips of each vehicle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vehicle_clips: Option<u64>,
 }
 
 /// An Ed25519 public key, in hexadecimal where it is written.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicKey(#[serde(with = "hex")] pub [u8; 32]);
+
+/// A key that a vehicle had, or announced and never used.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Since when its vehicle signs with another; unix milliseconds.
+    pub since: i64,
+}
 
 /// A paired vehicle.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +80,9 @@ pub struct Vehicle {
     /// The key that it announced and may have used since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_public_key: Option<PublicKey>,
+    /// Those that it had before: they open nothing, and pair no other vehicle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_keys: Vec<OldKey>,
     /// The owner's name for it.
     pub label: String,
     /// Vehicle identification number.

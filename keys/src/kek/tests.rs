@@ -24,6 +24,10 @@ fn profile() -> Profile {
         vin: Some("JT153SB1000000001".into()),
         plate: None,
         revoked: false,
+        old_keys: vec![OldKey {
+            key: PublicKey([8; 32]),
+            since: 1_772_600_767_089,
+        }],
         ..Vehicle::default()
     };
     Profile {
@@ -33,6 +37,11 @@ fn profile() -> Profile {
             email: "a@example.com".into(),
             name: None,
             vehicles: vec![vehicle],
+            quotas: Some(Quotas {
+                bytes: Some(9),
+                vehicle_clips: Some(0),
+                ..Quotas::default()
+            }),
             ..ProfileAbout::default()
         },
     }

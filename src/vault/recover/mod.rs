@@ -54,6 +54,8 @@ pub struct Finding {
 pub struct Recovered {
     pub owners: u64,
     pub vehicles: u64,
+    /// Owners of whom it was said what they may keep.
+    pub quotas: u64,
     pub clips: u64,
     /// Of the clips.
     pub held: u64,

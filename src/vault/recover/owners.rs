@@ -6,7 +6,7 @@ use dashvault_keys::{Secret32, field};
 
 use super::plane::{Copied, KekCopies, LastRead, Plane};
 use super::{Recovered, Stage, Told, begin_step};
-use crate::catalog::{CatalogError, KekRow, MirrorSubject, NewDevice, NewOwner, Tx};
+use crate::catalog::{CatalogError, KekRow, MirrorSubject, NewDevice, NewOwner, Quotas, Tx};
 use crate::model::{DeviceId, KekId, ObjectId, OwnerId, UnixMs};
 use crate::vault::custody::from_kek;
 use crate::vault::records::{DeviceAbout, OwnerProfile};
@@ -117,6 +117,7 @@ impl Vault {
                 Ok(vehicles) => {
                     done.owners += 1;
                     done.vehicles += vehicles;
+                    done.quotas += u64::from(opened.profile.about.quotas.is_some());
                 }
                 Err(VaultError::EmailTaken) => {
                     done.finding(opened.copied.object, "another owner has the same e-mail address");
@@ -176,6 +177,15 @@ impl Vault {
             Err(CatalogError::Exists(_)) => return Err(VaultError::EmailTaken),
             other => other?,
         }
+        if let Some(said) = profile.about.quotas {
+            let quotas = Quotas {
+                bytes: said.bytes,
+                clips: said.clips,
+                bytes_each: said.vehicle_bytes,
+                clips_each: said.vehicle_clips,
+            };
+            tx.set_quotas(owner, &quotas).await?;
+        }
         for vehicle in &profile.about.vehicles {
             self.insert_vehicle(tx, owner, &profile.field_key, vehicle, now).await?;
         }
@@ -209,6 +219,9 @@ impl Vault {
             paired_at: vehicle.paired_at.unwrap_or(now),
         };
         tx.insert_device(&device).await?;
+        for old in &vehicle.old_keys {
+            tx.insert_old_key(id, &old.key.0, old.since).await?;
+        }
         if vehicle.revoked {
             let at = vehicle.revoked_at.unwrap_or(now);
             tx.revoke_device(owner, id, at).await?;
