@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -19,6 +20,7 @@ use super::cut;
 use super::face::Face;
 use super::problem::Problem;
 use super::security;
+use super::window::Window;
 
 /// What stands in log and numbers for a path that no route has.
 const NO_ROUTE: &str = "-";
@@ -33,6 +35,8 @@ pub(super) async fn around<B: MessageBody + 'static>(
         return Err(Problem::internal().into());
     };
     let began = Instant::now();
+    // Before anything is waited for: while somebody looks who asks, the body comes.
+    let _window = request.conn_data::<Arc<Window>>().map(Window::open);
     let id = request_id();
     let peer = request
         .peer_addr()

@@ -1,8 +1,12 @@
 //! Bodies: JSON of a known small size, and uploads as a stream that outlives its connection.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Payload};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -13,6 +17,7 @@ use zeroize::Zeroizing;
 use super::cut::Unread;
 use super::face::Face;
 use super::problem::Problem;
+use super::window::Window;
 use actix_web::web;
 
 /// Every JSON body we take is a few fields of a few hundred bytes.
@@ -21,9 +26,8 @@ const MAX_JSON_BYTES: usize = 16 * 1024;
 const IDLE: Duration = Duration::from_secs(30);
 /// A JSON body is a packet or two; one that drips a byte at a time is not waited for.
 const JSON_WHOLE: Duration = Duration::from_secs(60);
-/// Chunks read ahead of the writer. Each is what the socket had to give, at most 128 KiB, so more of them cost every live
-/// upload too much.
-const CHUNKS_AHEAD: usize = 1;
+/// Chunks read ahead of the writer; the connection's window says how many bytes they may be.
+const CHUNKS_AHEAD: usize = 16;
 
 /// Reads a JSON body.
 pub(super) async fn json<T: DeserializeOwned>(request: &HttpRequest, mut payload: Payload) -> Result<T, Problem> {
@@ -87,13 +91,16 @@ pub(super) fn upload(
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + use<> {
     let unread = Unread::of(request);
     let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
+    let window = request.conn_data::<Arc<Window>>().cloned();
+    // Its framing is read and never taken.
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     actix_web::rt::spawn(async move {
         // The place in the channel comes first: while there is none, the bytes wait in the socket.
         while let Ok(place) = into.reserve().await {
             let next = tokio::select! {
                 () = into.closed() => None,
                 () = face.ending.cancelled() => Some(Err(BodyError::Ending)),
-                next = tokio::time::timeout(IDLE, payload.next()) => match next {
+                next = tokio::time::timeout(IDLE, next_chunk(&mut payload, window.as_ref().filter(|_| is_chunked))) => match next {
                     Err(_) => Some(Err(BodyError::Stalled)),
                     Ok(None) => None,
                     Ok(Some(Err(_))) => Some(Err(BodyError::Cut)),
@@ -101,9 +108,13 @@ pub(super) fn upload(
                 },
             };
             let Some(next) = next else { break };
-            if let Ok(chunk) = &next {
+            let next = next.map(|chunk| {
                 face.metrics.received(chunk.len() as u64);
-            }
+                match &window {
+                    Some(window) => window.take(chunk),
+                    None => chunk,
+                }
+            });
             let last = next.is_err();
             place.send(next);
             if last {
@@ -113,6 +124,18 @@ pub(super) fn upload(
         unread.put(payload);
     });
     stream::poll_fn(move |context| out.poll_recv(context))
+}
+
+/// What comes next; tells the window when there is nothing.
+async fn next_chunk(payload: &mut Payload, window: Option<&Arc<Window>>) -> Option<Result<Bytes, PayloadError>> {
+    poll_fn(|context| {
+        let next = payload.poll_next_unpin(context);
+        if let (Poll::Pending, Some(window)) = (&next, window) {
+            window.is_drained();
+        }
+        next
+    })
+    .await
 }
 
 #[cfg(test)]

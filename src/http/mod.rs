@@ -18,6 +18,7 @@ mod routes;
 mod security;
 mod server;
 mod tls;
+mod window;
 
 pub use client_address::{Cidr, CidrError};
 pub use face::{Attestations, PartState, Readiness, Reading, Readings, Rooms};

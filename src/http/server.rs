@@ -2,12 +2,20 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use actix_web::dev::{AppConfig, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -20,6 +28,7 @@ use super::metrics::Metrics;
 use super::public_url::PublicUrl;
 use super::routes::{self, VehiclePolicy};
 use super::tls::TlsFiles;
+use super::window::{Windowed, Windows};
 
 /// The head of a request is small; over a bad cellular link it still takes a while.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -204,24 +213,7 @@ impl Server {
                 Some(server.run())
             }
         };
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(face.clone())
-                .wrap(from_fn(around))
-                .configure(routes::configure)
-        })
-        .workers(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
-        .max_connections(CONNECTIONS_A_THREAD)
-        .client_request_timeout(HEAD_TIME)
-        .client_disconnect_timeout(DISCONNECT_TIME)
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(SHUTDOWN_SECS)
-        .disable_signals();
-        let server = match self.tls {
-            Some(tls) => server.listen_rustls_0_23(self.listener, tls),
-            None => server.listen(self.listener),
-        };
-        let server = server.map_err(HttpError::Ended)?.run();
+        let server = public(self.listener, self.tls, face, ending.clone()).map_err(HttpError::Ended)?;
         info!(url = self.public_url.as_str(), "the vault is listening");
         let mut handles = vec![server.handle()];
         handles.extend(admin.as_ref().map(|admin| admin.handle()));
@@ -234,6 +226,74 @@ impl Server {
         };
         tokio::try_join!(server, admin).map(|_| ()).map_err(HttpError::Ended)
     }
+}
+
+/// The public face over a listener. actix-web's own server takes no other stream than a socket's; what it does beside that
+/// are these few lines.
+fn public(
+    listener: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+    face: Data<Face>,
+    ending: CancellationToken,
+) -> std::io::Result<actix_server::Server> {
+    let windows = Arc::new(Windows::default());
+    let server = actix_server::Server::build()
+        .workers(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+        .max_concurrent_connections(CONNECTIONS_A_THREAD)
+        .shutdown_timeout(SHUTDOWN_SECS)
+        .disable_signals();
+    let server = match tls {
+        Some(mut tls) => {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            server.listen("public", listener, move || {
+                let windows = Arc::clone(&windows);
+                let accepted = Acceptor::new(tls.clone()).map_err(TlsError::into_service_error).map(
+                    move |io: TlsStream<TcpStream>| {
+                        let peer = io.get_ref().0.peer_addr().ok();
+                        (Windowed::new(io, &windows), Protocol::Http1, peer)
+                    },
+                );
+                accepted.and_then(service(face.clone(), ending.clone()).map_err(TlsError::Service))
+            })
+        }
+        None => server.listen("public", listener, move || {
+            let windows = Arc::clone(&windows);
+            let accepted = fn_service(move |io: TcpStream| {
+                let peer = io.peer_addr().ok();
+                std::future::ready(Ok((Windowed::new(io, &windows), Protocol::Http1, peer)))
+            });
+            accepted.and_then(service(face.clone(), ending.clone()))
+        }),
+    };
+    Ok(server?.run())
+}
+
+/// Routes and limits over any stream.
+fn service<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    face: Data<Face>,
+    ending: CancellationToken,
+) -> impl ServiceFactory<
+    (Windowed<T>, Protocol, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> {
+    let app = App::new()
+        .app_data(face)
+        .wrap(from_fn(around))
+        .configure(routes::configure)
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    HttpService::build()
+        .graceful_shutdown_signal(move || ending.clone().cancelled_owned())
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIME)
+        .client_disconnect_timeout(DISCONNECT_TIME)
+        .on_connect_ext(|io: &Windowed<T>, data| {
+            data.insert(io.window());
+        })
+        .finish(map_config(app, |()| AppConfig::default()))
 }
 
 async fn end(handles: Vec<ServerHandle>, ending: CancellationToken) {

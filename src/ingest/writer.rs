@@ -23,8 +23,8 @@ use crate::vault::PieceWriter;
 /// A piece is at most this long: so much that a request of 5 MB, which many clients send, is one piece with one sync and
 /// one commit.
 pub(super) const PIECE_BYTES: usize = 6 << 20;
-/// Chunks on their way from the request to the writer.
-pub(super) const CHUNKS: usize = 1;
+/// Chunks on their way from the request to the writer; how many bytes they are is for whoever reads the body to bound.
+pub(super) const CHUNKS: usize = 16;
 /// Names reserved in one commit. Unused ones are swept.
 const NAMES: usize = 16;
 /// How long a reserved name may wait for its piece.
