@@ -43,6 +43,8 @@ pub(super) struct Advance {
     /// The keys of the pieces, but for those whose row is there already.
     pub keys: Vec<UploadKeyRow>,
     pub pieces: Vec<PieceRow>,
+    /// Whether that may be all of the upload.
+    pub may_complete: bool,
 }
 
 /// What became of an order.
@@ -187,7 +189,9 @@ impl Rows {
             }
             tx.insert_piece(piece, now).await?;
         }
-        complete(tx, &self.audit, advance.step.id, now).await?;
+        if advance.may_complete {
+            complete(tx, &self.audit, advance.step.id, now).await?;
+        }
         Ok(Committed::Advanced)
     }
 }

@@ -236,8 +236,14 @@ impl Writer {
         state.start += piece.length as u64;
         state.due = None;
         let step = self.sum.is_none().then(|| self.step(start, state.start));
+        let may_complete = self.may_complete(state.start);
         let (inner, id) = (Arc::clone(&self.inner), self.id);
-        state.storing = Some(tokio::spawn(piece.store(inner, id, start, step)));
+        state.storing = Some(tokio::spawn(piece.store(inner, id, start, step, may_complete)));
+    }
+
+    /// Whether an upload that has come so far may be whole. Where this request does not know its length, another may have told it.
+    fn may_complete(&self, to: u64) -> bool {
+        self.length.is_none_or(|length| to == length)
     }
 
     fn step(&self, from: u64, to: u64) -> UploadStep {
@@ -297,7 +303,7 @@ impl Writer {
             return Ok(());
         }
         let step = self.step(self.offset, state.start);
-        commit(&self.inner, step, state.staged).await?;
+        commit(&self.inner, step, state.staged, self.may_complete(state.start)).await?;
         self.offset = state.start;
         Ok(())
     }
@@ -324,6 +330,7 @@ impl Filling {
         upload: ClipId,
         start: u64,
         step: Option<UploadStep>,
+        may_complete: bool,
     ) -> Result<Option<Stored>, IngestError> {
         let commitment = self.sealing.finish().await?;
         let piece = PieceRow {
@@ -337,20 +344,21 @@ impl Filling {
         drop(self.share);
         let stored = Stored { key: self.key, piece };
         match step {
-            Some(step) => commit(&inner, step, vec![stored]).await.map(|()| None),
+            Some(step) => commit(&inner, step, vec![stored], may_complete).await.map(|()| None),
             None => Ok(Some(stored)),
         }
     }
 }
 
 /// Moves the offset past pieces that are durable.
-async fn commit(inner: &Inner, step: UploadStep, stored: Vec<Stored>) -> Result<(), IngestError> {
+async fn commit(inner: &Inner, step: UploadStep, stored: Vec<Stored>, may_complete: bool) -> Result<(), IngestError> {
     let mut keys: Vec<_> = stored.iter().map(|stored| Arc::clone(&stored.key)).collect();
     keys.dedup_by_key(|key| key.key.id);
     let order = Order::Advance(Advance {
         step,
         keys: keys.iter().filter_map(|key| key.row()).collect(),
         pieces: stored.into_iter().map(|stored| stored.piece).collect(),
+        may_complete,
     });
     match inner.committer.commit(order).await? {
         Committed::Advanced => {

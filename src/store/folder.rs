@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use object_store::local::LocalFileSystem;
 
+use super::pieces::Pieces;
 use super::{Backend, Location, Store, StoreError};
 use crate::model::ObjectId;
 
@@ -28,12 +29,17 @@ pub(super) async fn open(dir: &Path) -> Result<Store, StoreError> {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|e| unusable(&e))?;
             remove_half_files(&path, SystemTime::now()).map_err(|e| unusable(&e))?;
-            if location == Location::Staging {
-                make_shelves(&path, location).map_err(|e| unusable(&e))?;
-            }
+            let pieces = match location {
+                Location::Staging => {
+                    make_shelves(&path, location).map_err(|e| unusable(&e))?;
+                    Some(Pieces::open(&path).map_err(|e| unusable(&e))?)
+                }
+                _ => None,
+            };
             let store = LocalFileSystem::new_with_prefix(&path).map_err(|e| unusable(&e))?;
             Ok(Backend {
                 folder: Some(path.into()),
+                pieces,
                 ..Backend::new(Arc::new(store.with_fsync(true)))
             })
         };
