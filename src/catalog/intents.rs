@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sqlx::any::AnyRow;
 
-use super::row::Row;
+use super::row::{LINES_A_STATEMENT, Row, lines_of_places, places};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ObjectId, TenantId, UnixMs};
 
@@ -142,19 +142,35 @@ impl Tx {
         intent: &IntentRow,
         now: UnixMs,
     ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO intents (object_id, tenant_id, location, holder_id, multipart_id, lease_until, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(intent.object.as_bytes().to_vec())
-        .bind(tenant.as_bytes().to_vec())
-        .bind(intent.location.as_str())
-        .bind(intent.holder.to_vec())
-        .bind(intent.multipart_id.clone())
-        .bind(intent.lease_until)
-        .bind(now)
-        .execute(self.connection())
-        .await?;
+        self.insert_intents(tenant, &[intent], now).await
+    }
+
+    /// As [`Self::insert_intent`], many at once.
+    pub async fn insert_intents(
+        &mut self,
+        tenant: TenantId,
+        intents: &[&IntentRow],
+        now: UnixMs,
+    ) -> Result<(), CatalogError> {
+        for some in intents.chunks(LINES_A_STATEMENT) {
+            let text = format!(
+                "INSERT INTO intents (object_id, tenant_id, location, holder_id, multipart_id, lease_until, created_at) \
+                 VALUES {}",
+                lines_of_places(some.len(), 7)
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+            for intent in some {
+                query = query
+                    .bind(intent.object.as_bytes().to_vec())
+                    .bind(tenant.as_bytes().to_vec())
+                    .bind(intent.location.as_str())
+                    .bind(intent.holder.to_vec())
+                    .bind(intent.multipart_id.clone())
+                    .bind(intent.lease_until)
+                    .bind(now);
+            }
+            query.execute(self.connection()).await?;
+        }
         Ok(())
     }
 
@@ -183,12 +199,26 @@ impl Tx {
     /// Removes an intent in the transaction that publishes its object; false when a sweep has it or had it, and then the
     /// object must not be published: its bytes may be gone.
     pub async fn remove_intent(&mut self, object: ObjectId) -> Result<bool, CatalogError> {
-        let done = sqlx::query("DELETE FROM intents WHERE object_id = $1 AND lease_until <> $2")
-            .bind(object.as_bytes().to_vec())
-            .bind(SWEPT)
-            .execute(self.connection())
-            .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(self.remove_intents(&[object]).await? == 1)
+    }
+
+    /// As [`Self::remove_intent`], many at once; how many were removed.
+    pub async fn remove_intents(&mut self, objects: &[ObjectId]) -> Result<usize, CatalogError> {
+        let mut removed = 0;
+        for some in objects.chunks(LINES_A_STATEMENT) {
+            let text = format!(
+                "DELETE FROM intents WHERE object_id IN ({}) AND lease_until <> ${}",
+                places(some.len()),
+                some.len() + 1
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+            for object in some {
+                query = query.bind(object.as_bytes().to_vec());
+            }
+            let done = query.bind(SWEPT).execute(self.connection()).await?;
+            removed += usize::try_from(done.rows_affected()).unwrap_or(usize::MAX);
+        }
+        Ok(removed)
     }
 
     /// Takes an intent for a sweep if its lease has ended at `now`, so that nobody publishes or extends it any more; none when

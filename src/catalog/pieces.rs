@@ -1,6 +1,6 @@
 //! Pieces of uploads: sealed objects in the staging location, each an unbroken run of an upload's bytes.
 
-use super::row::Row;
+use super::row::{LINES_A_STATEMENT, Row, lines_of_places};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, ObjectId, TenantId, UnixMs, UploadKeyId};
 
@@ -72,19 +72,29 @@ impl Catalog {
 impl Tx {
     /// Adds a piece, in the transaction that moves the upload's offset past it.
     pub async fn insert_piece(&mut self, piece: &PieceRow, now: UnixMs) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO pieces (id, upload_id, key_id, start_at, length, commitment, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(piece.id.as_bytes().to_vec())
-        .bind(piece.upload.as_bytes().to_vec())
-        .bind(piece.key.as_bytes().to_vec())
-        .bind(i64::try_from(piece.start).unwrap_or(i64::MAX))
-        .bind(i64::try_from(piece.length).unwrap_or(i64::MAX))
-        .bind(piece.commitment.to_vec())
-        .bind(now)
-        .execute(self.connection())
-        .await?;
+        self.insert_pieces(&[piece], now).await
+    }
+
+    /// As [`Self::insert_piece`], many at once.
+    pub async fn insert_pieces(&mut self, pieces: &[&PieceRow], now: UnixMs) -> Result<(), CatalogError> {
+        for some in pieces.chunks(LINES_A_STATEMENT) {
+            let text = format!(
+                "INSERT INTO pieces (id, upload_id, key_id, start_at, length, commitment, created_at) VALUES {}",
+                lines_of_places(some.len(), 7)
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+            for piece in some {
+                query = query
+                    .bind(piece.id.as_bytes().to_vec())
+                    .bind(piece.upload.as_bytes().to_vec())
+                    .bind(piece.key.as_bytes().to_vec())
+                    .bind(i64::try_from(piece.start).unwrap_or(i64::MAX))
+                    .bind(i64::try_from(piece.length).unwrap_or(i64::MAX))
+                    .bind(piece.commitment.to_vec())
+                    .bind(now);
+            }
+            query.execute(self.connection()).await?;
+        }
         Ok(())
     }
 

@@ -19,6 +19,9 @@ pub(super) fn places(count: usize) -> String {
     places.join(", ")
 }
 
+/// Lines of one statement: enough that its way to the database is shared, far from what either takes in places.
+pub(super) const LINES_A_STATEMENT: usize = 64;
+
 /// `($1, $2), ($3, $4), …`: the places of so many lines of `width` values each.
 pub(super) fn lines_of_places(lines: usize, width: usize) -> String {
     let line = |first: usize| {

@@ -5,7 +5,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::row::{Row, cursor, places};
+use super::row::{LINES_A_STATEMENT, Row, cursor, lines_of_places, places};
 use super::{Catalog, CatalogError, Tx};
 use crate::model::{ClipId, Concat, DeviceId, OwnerId, TenantId, UnixMs, UploadState};
 
@@ -257,19 +257,59 @@ impl Tx {
     /// Moves the offset past bytes that are durable. False when the writer was fenced, the upload stands elsewhere, is
     /// over, or would become longer than it was said to be: then nothing was moved.
     pub async fn advance_upload(&mut self, step: &UploadStep, now: UnixMs) -> Result<bool, CatalogError> {
-        let done = sqlx::query(
-            "UPDATE uploads SET received = $1, updated_at = $2, expires_at = $3 \
-             WHERE id = $4 AND epoch = $5 AND received = $6 AND state = 'open' AND (length IS NULL OR length >= $1)",
-        )
-        .bind(signed(step.to))
-        .bind(now)
-        .bind(step.expires_at)
-        .bind(step.id.as_bytes().to_vec())
-        .bind(signed(step.epoch))
-        .bind(signed(step.from))
-        .execute(self.connection())
-        .await?;
-        Ok(done.rows_affected() == 1)
+        let moved = self.advance_uploads(&[step], now).await?;
+        Ok(moved == [true])
+    }
+
+    /// As [`Self::advance_upload`], many at once; for each whether it was moved. No two are of one upload and one epoch.
+    pub async fn advance_uploads(&mut self, steps: &[&UploadStep], now: UnixMs) -> Result<Vec<bool>, CatalogError> {
+        let mut moved = Vec::with_capacity(steps.len());
+        for some in steps.chunks(LINES_A_STATEMENT) {
+            let text = format!(
+                "WITH steps (step_id, step_epoch, step_from, step_to, step_expires, step_now) AS (VALUES {}) \
+                 UPDATE uploads SET received = step_to, updated_at = step_now, expires_at = step_expires FROM steps \
+                 WHERE id = step_id AND epoch = step_epoch AND received = step_from AND state = 'open' \
+                 AND (length IS NULL OR length >= step_to)",
+                lines_of_places(some.len(), 6)
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+            for step in some {
+                query = query
+                    .bind(step.id.as_bytes().to_vec())
+                    .bind(signed(step.epoch))
+                    .bind(signed(step.from))
+                    .bind(signed(step.to))
+                    .bind(step.expires_at)
+                    .bind(now);
+            }
+            // A row that is given back costs more than its change, so only the number is asked for.
+            let done = query.execute(self.connection()).await?.rows_affected();
+            if done == some.len() as u64 || done == 0 {
+                moved.extend(some.iter().map(|_| done > 0));
+            } else {
+                moved.extend(self.those_that_stand_at(some).await?);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// For each step whether its upload stands where it leads, in its epoch: only the writer of that epoch brings it there.
+    async fn those_that_stand_at(&mut self, steps: &[&UploadStep]) -> Result<Vec<bool>, CatalogError> {
+        let text = format!(
+            "SELECT id, epoch, received FROM uploads WHERE state = 'open' AND id IN ({})",
+            places(steps.len())
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for step in steps {
+            query = query.bind(step.id.as_bytes().to_vec());
+        }
+        let mut found = Vec::with_capacity(steps.len());
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Row::new("uploads", &row);
+            found.push((row.id::<ClipId>("id")?, row.int("epoch")?, row.int("received")?));
+        }
+        let stands = |step: &&UploadStep| found.contains(&(step.id, signed(step.epoch), signed(step.to)));
+        Ok(steps.iter().map(stands).collect())
     }
 
     /// Notes how many bytes an upload that was begun without a length will have. False when the writer was fenced, the length

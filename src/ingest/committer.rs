@@ -77,7 +77,7 @@ struct Spoilt {
 
 /// A sweep took the intent of a piece before the piece was committed.
 #[derive(Debug, thiserror::Error)]
-#[error("piece {0} lost its lease before it was committed")]
+#[error("piece {0}, or one that was to be committed with it, lost its lease before")]
 struct LeaseLost(ObjectId);
 
 struct Rows {
@@ -157,42 +157,54 @@ impl Rows {
             true => self.catalog.begin_unsynced().await?,
             false => self.catalog.begin().await?,
         };
+        let advances: Vec<_> = batch.iter().filter_map(|waiting| waiting.order.advance()).collect();
+        // Before the fences: each of those then tells an offset that nothing of this transaction moves any more.
+        let mut moved = self.advance_all(&mut tx, &advances, now).await?.into_iter();
+        let names = batch
+            .iter()
+            .flat_map(|waiting| waiting.order.names())
+            .collect::<Vec<_>>();
+        tx.insert_intents(self.tenant, &names, now).await?;
         let mut done = Vec::with_capacity(batch.len());
         for Waiting { order, .. } in batch {
             done.push(match order {
                 Order::Fence { id, expires_at } => {
                     Committed::Fenced(tx.fence_upload(*id, *expires_at).await?.map(Box::new))
                 }
-                Order::Reserve { intents, .. } => {
-                    for intent in intents {
-                        tx.insert_intent(self.tenant, intent, now).await?;
-                    }
-                    Committed::Reserved
-                }
-                Order::Advance(advance) => self.advance(&mut tx, advance, now).await?,
+                Order::Reserve { .. } => Committed::Reserved,
+                Order::Advance(_) if moved.next() == Some(true) => Committed::Advanced,
+                Order::Advance(_) => Committed::Overtaken,
             });
         }
         tx.commit().await?;
         Ok(done)
     }
 
-    async fn advance(&self, tx: &mut Tx, advance: &Advance, now: UnixMs) -> Result<Committed, Spoilt> {
-        if !tx.advance_upload(&advance.step, now).await? {
-            return Ok(Committed::Overtaken);
-        }
-        for key in &advance.keys {
+    /// For each whether its upload's offset was moved.
+    async fn advance_all(&self, tx: &mut Tx, advances: &[&Advance], now: UnixMs) -> Result<Vec<bool>, Spoilt> {
+        let steps: Vec<_> = advances.iter().map(|advance| &advance.step).collect();
+        let moved = tx.advance_uploads(&steps, now).await?;
+        let advanced = || {
+            advances
+                .iter()
+                .zip(&moved)
+                .filter(|(_, moved)| **moved)
+                .map(|(advance, _)| advance)
+        };
+        for key in advanced().flat_map(|advance| &advance.keys) {
             tx.insert_upload_key(key).await?;
         }
-        for piece in &advance.pieces {
-            if !tx.remove_intent(piece.id).await? {
-                return Err(LeaseLost(piece.id).into());
-            }
-            tx.insert_piece(piece, now).await?;
+        let pieces: Vec<_> = advanced().flat_map(|advance| &advance.pieces).collect();
+        let names: Vec<_> = pieces.iter().map(|piece| piece.id).collect();
+        let removed = tx.remove_intents(&names).await?;
+        if let Some(first) = names.first().filter(|_| removed != names.len()) {
+            return Err(LeaseLost(*first).into());
         }
-        if advance.may_complete {
+        tx.insert_pieces(&pieces, now).await?;
+        for advance in advanced().filter(|advance| advance.may_complete) {
             complete(tx, &self.audit, advance.step.id, now).await?;
         }
-        Ok(Committed::Advanced)
+        Ok(moved)
     }
 }
 
@@ -249,6 +261,20 @@ impl Order {
         match self {
             Self::Fence { id, .. } | Self::Reserve { id, .. } => id,
             Self::Advance(advance) => &advance.step.id,
+        }
+    }
+
+    fn advance(&self) -> Option<&Advance> {
+        match self {
+            Self::Advance(advance) => Some(advance),
+            Self::Fence { .. } | Self::Reserve { .. } => None,
+        }
+    }
+
+    fn names(&self) -> &[IntentRow] {
+        match self {
+            Self::Reserve { intents, .. } => intents,
+            Self::Fence { .. } | Self::Advance(_) => &[],
         }
     }
 }
