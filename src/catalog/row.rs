@@ -20,7 +20,7 @@ pub(super) fn places(count: usize) -> String {
 }
 
 /// Lines of one statement: enough that its way to the database is shared, far from what either takes in places.
-pub(super) const LINES_A_STATEMENT: usize = 64;
+pub(super) const LINES_A_STATEMENT: usize = 128;
 
 /// `($1, $2), ($3, $4), …`: the places of so many lines of `width` values each.
 pub(super) fn lines_of_places(lines: usize, width: usize) -> String {

@@ -14,8 +14,9 @@ use crate::audit::{Audit, AuditError, EventKind, NewEvent};
 use crate::catalog::{Catalog, CatalogError, IntentRow, NewJob, PieceRow, Tx, UploadKeyRow, UploadRow, UploadStep};
 use crate::model::{ClipId, ClipState, Clock, JobId, JobKind, ObjectId, TenantId, Trouble, UnixMs};
 
-/// Orders of one transaction: enough that a sync is shared by all who wait, few enough that it stays short.
-const MAX_BATCH: usize = 64;
+/// Orders of one transaction: enough that a sync and a way to the database are shared by all who wait where thousands of
+/// vehicles send, few enough that it stays short.
+const MAX_BATCH: usize = 256;
 /// Orders of a spoilt batch that may each wait for somebody else's row. After so many the rest are told to come again:
 /// each wait takes the catalogue's whole patience, and all the queue waits with it.
 const MAX_CONTENDED: usize = 3;
