@@ -14,11 +14,14 @@ use actix_web::web::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What all bodies together may have on their way.
-const ALL_BYTES: usize = 64 << 20;
+const ALL_BYTES: usize = 32 << 20;
 /// What a body may have on its way when there are few: a fast one needs some to keep every thread at work.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 256 << 10;
 /// What a body may have on its way however many there are.
 const LEAST_BYTES: usize = 32 << 10;
+/// What is read at a time where no request is under way: heads, and what a refused client still sends. One that has sent much
+/// before it is looked at would make the library's buffer large, and that never becomes smaller.
+const BEFORE_BYTES: usize = 16 << 10;
 
 /// The bodies of one listener.
 #[derive(Default)]
@@ -40,6 +43,8 @@ struct State {
     unread: isize,
     /// Bytes that were taken and are not sealed yet.
     held: usize,
+    /// Bytes that were read at a stretch where no request is under way.
+    before: usize,
     /// Who reads from the socket, if it was held back.
     waker: Option<Waker>,
 }
@@ -164,11 +169,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Windowed<T> {
                 state.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
+            if !state.is_open && state.before >= BEFORE_BYTES {
+                state.before = 0;
+                // The reader goes on when it has looked at what came.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let came = buf.filled().len() - before;
-        self.window.state().unread += came.cast_signed();
+        let mut state = self.window.state();
+        state.unread += came.cast_signed();
+        state.before = if state.is_open { 0 } else { state.before + came };
+        drop(state);
         Poll::Ready(Ok(()))
     }
 }

@@ -25,8 +25,6 @@ use crate::vault::PieceWriter;
 pub(super) const PIECE_BYTES: usize = 6 << 20;
 /// Chunks on their way from the request to the writer; how many bytes they are is for whoever reads the body to bound.
 pub(super) const CHUNKS: usize = 16;
-/// Names reserved in one commit. Unused ones are swept.
-const NAMES: usize = 16;
 /// How long a reserved name may wait for its piece.
 const NAME_LEASE_MS: i64 = 60 * 60 * 1000;
 /// A name is used only if its lease lasts so much longer: no store takes this long for a piece.
@@ -212,14 +210,15 @@ impl Writer {
             return Ok(name);
         }
         let lease_until = now + NAME_LEASE_MS;
-        let intents = inner.vault.name_pieces(self.id, NAMES, lease_until);
+        let wanted = inner.live.names_wanted(self.id);
+        let intents = inner.vault.name_pieces(self.id, wanted, lease_until);
         let mut names: Vec<_> = intents.iter().map(|intent| intent.object).collect();
         let id = self.id;
         // With what others commit: where thousands begin at once, a transaction each would keep all their offsets waiting.
         inner.committer.commit(Order::Reserve { id, intents }).await?;
         let name = names.pop().expect("as many names as were asked for");
-        let rest = names.into_iter().map(|id| Name { id, lease_until });
-        inner.live.keep_names(id, rest);
+        let rest = names.into_iter().map(|id| Name { id, lease_until }).collect();
+        inner.live.keep_names(id, 1, rest);
         Ok(name)
     }
 

@@ -171,3 +171,86 @@ fn sync_round(disk: &File, asks: Vec<Ask>) {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::path::Path as Name;
+
+    use super::*;
+
+    fn shelf(dir: &Path) -> Pieces {
+        std::fs::create_dir(dir.join("ab")).unwrap();
+        Pieces::open(dir).unwrap()
+    }
+
+    fn ask(file: File, dir: &Path) -> (Ask, oneshot::Receiver<io::Result<()>>) {
+        let (done, told) = oneshot::channel();
+        let shelf = dir.to_owned();
+        (Ask { file, shelf, done }, told)
+    }
+
+    #[tokio::test]
+    async fn many_at_once_are_all_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let pieces = shelf(dir.path());
+        let puts = (0..200).map(|n| {
+            let pieces = pieces.clone();
+            async move {
+                pieces
+                    .put(&Name::from(format!("ab/{n}")), Bytes::from(vec![7; n]))
+                    .await
+            }
+        });
+        futures_util::future::try_join_all(puts).await.unwrap();
+        for n in 0..200 {
+            assert_eq!(std::fs::read(dir.path().join(format!("ab/{n}"))).unwrap(), vec![7; n]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shelf_that_was_tidied_away_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let pieces = shelf(dir.path());
+        std::fs::remove_dir(dir.path().join("ab")).unwrap();
+        pieces
+            .put(&Name::from("ab/c"), Bytes::from_static(b"piece"))
+            .await
+            .unwrap();
+        assert_eq!(std::fs::read(dir.path().join("ab/c")).unwrap(), b"piece");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_made_durable_is_told_to_each_who_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = || File::create(dir.path().join("whole")).unwrap();
+        // A file system of which only the path is held is not synced, nor is a socket.
+        let no_disk = OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::PATH.bits().cast_signed())
+            .open(dir.path())
+            .unwrap();
+        let (asks, told): (Vec<_>, Vec<_>) = (0..TOGETHER).map(|_| ask(whole(), dir.path())).unzip();
+        sync_round(&no_disk, asks);
+        for told in told {
+            assert!(told.await.unwrap().is_err());
+        }
+        let socket = std::os::unix::net::UnixStream::pair().unwrap().0;
+        let socket = File::from(std::os::fd::OwnedFd::from(socket));
+        let (bad, told_bad) = ask(socket, dir.path());
+        let (good, told_good) = ask(whole(), dir.path());
+        sync_round(&no_disk, vec![bad, good]);
+        assert!(told_bad.await.unwrap().is_err());
+        told_good.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_failed_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let pieces = shelf(dir.path());
+        let mut piece = pieces.begin(&Name::from("ab/c")).await.unwrap();
+        piece.put(Bytes::from_static(b"piece")).await.unwrap();
+        piece.remove().await.unwrap();
+        assert!(!dir.path().join("ab/c").exists());
+        assert!(piece.finish().await.is_err(), "a removed piece is not finished");
+    }
+}
