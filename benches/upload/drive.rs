@@ -10,6 +10,8 @@ use reqwest::{Client, RequestBuilder};
 
 const PART: usize = 5_000_000;
 const CONNECTIONS: usize = 16;
+/// What a server does with the clip that warmed it up is over by then.
+const SETTLES: Duration = Duration::from_secs(1);
 
 /// How the bytes are sent.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,7 @@ pub async fn upload(target: &Target, shape: Shape, bytes: &Bytes) -> Duration {
     let http = client();
     // A connection that is open, and code that has run once.
     send(&http, target, &bytes.slice(..PART), PART).await;
+    tokio::time::sleep(SETTLES).await;
     let began = Instant::now();
     match shape {
         Shape::Parts => send(&http, target, bytes, PART).await,
