@@ -56,17 +56,6 @@ impl StoreError {
         }
     }
 
-    /// An error of a file of ours.
-    pub(super) fn from_io(error: io::Error, id: ObjectId) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Missing(id),
-            io::ErrorKind::AlreadyExists => Self::Exists(id),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.into()),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Refused(error.into()),
-            _ => Self::Unavailable(error.into()),
-        }
-    }
-
     /// An error of a whole location.
     pub(super) fn from_listing(error: object_store::Error, location: &str) -> Self {
         match error {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
 use super::pieces::Pieces;
@@ -29,18 +30,18 @@ pub(super) async fn open(dir: &Path) -> Result<Store, StoreError> {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|e| unusable(&e))?;
             remove_half_files(&path, SystemTime::now()).map_err(|e| unusable(&e))?;
-            let pieces = match location {
+            let files = LocalFileSystem::new_with_prefix(&path).map_err(|e| unusable(&e))?;
+            let files = files.with_fsync(true);
+            let objects: Arc<dyn ObjectStore> = match location {
                 Location::Staging => {
                     make_shelves(&path, location).map_err(|e| unusable(&e))?;
-                    Some(Pieces::open(&path).map_err(|e| unusable(&e))?)
+                    Arc::new(Pieces::open(&path, files).map_err(|e| unusable(&e))?)
                 }
-                _ => None,
+                _ => Arc::new(files),
             };
-            let store = LocalFileSystem::new_with_prefix(&path).map_err(|e| unusable(&e))?;
             Ok(Backend {
                 folder: Some(path.into()),
-                pieces,
-                ..Backend::new(Arc::new(store.with_fsync(true)))
+                ..Backend::new(objects)
             })
         };
         Ok(Store::over(

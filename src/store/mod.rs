@@ -117,8 +117,6 @@ pub struct Backend {
     create_only: Arc<AtomicBool>,
     /// Where removals have to be made durable by hand.
     folder: Option<Arc<std::path::Path>>,
-    /// How a folder's pieces are written.
-    pieces: Option<pieces::Pieces>,
 }
 
 /// The store. Cheap to clone.
@@ -190,7 +188,6 @@ impl Backend {
             multipart: None,
             create_only: Arc::new(AtomicBool::new(true)),
             folder: None,
-            pieces: None,
         }
     }
 
@@ -267,14 +264,6 @@ impl Store {
     pub async fn put(&self, location: Location, id: ObjectId, bytes: Bytes) -> Result<(), StoreError> {
         let backend = self.at(location);
         let path = location.path(id);
-        if let Some(pieces) = &backend.pieces {
-            return match pieces.put(&path, bytes.clone()).await {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    self.expect_same(location, id, &bytes).await
-                }
-                put => put.map_err(|e| StoreError::from_io(e, id)),
-            };
-        }
         if backend.create_only.load(Ordering::Relaxed) {
             let payload = PutPayload::from(bytes.clone());
             match backend.objects.put_opts(&path, payload, PutMode::Create.into()).await {

@@ -9,7 +9,6 @@ use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error;
-use super::pieces::Piece;
 use super::{Backend, StoreError};
 use crate::model::ObjectId;
 
@@ -38,22 +37,11 @@ enum Kind {
         upload: Box<dyn MultipartUpload>,
         under_way: Option<AbortOnDropHandle<object_store::Result<()>>>,
     },
-    Piece(Piece),
 }
 
 impl Parts {
     pub(super) async fn begin(backend: &Backend, id: ObjectId, path: Path) -> Result<Self, StoreError> {
         let failed = |e| StoreError::from_object_store(e, id);
-        if let Some(pieces) = &backend.pieces {
-            let piece = pieces.begin(&path).await.map_err(|e| StoreError::from_io(e, id))?;
-            return Ok(Self {
-                id,
-                path,
-                backend: backend.clone(),
-                kind: Kind::Piece(piece),
-                size_bytes: 0,
-            });
-        }
         let kind = match &backend.multipart {
             Some(store) => Kind::Named {
                 name: store.create_multipart(&path).await.map_err(failed)?,
@@ -87,7 +75,7 @@ impl Parts {
     pub fn name(&self) -> Option<&str> {
         match &self.kind {
             Kind::Named { name, .. } => Some(name),
-            Kind::Plain { .. } | Kind::Piece(_) => None,
+            Kind::Plain { .. } => None,
         }
     }
 
@@ -96,9 +84,6 @@ impl Parts {
     pub async fn put(&mut self, part: Bytes) -> Result<(), StoreError> {
         self.settle().await?;
         self.size_bytes += part.len() as u64;
-        if let Kind::Piece(piece) = &mut self.kind {
-            return piece.put(part).await.map_err(|e| StoreError::from_io(e, self.id));
-        }
         let payload = PutPayload::from(part);
         match &mut self.kind {
             Kind::Named {
@@ -114,7 +99,6 @@ impl Parts {
             Kind::Plain { upload, under_way } => {
                 *under_way = Some(AbortOnDropHandle::new(tokio::spawn(upload.put_part(payload))));
             }
-            Kind::Piece(_) => {}
         }
         Ok(())
     }
@@ -128,7 +112,6 @@ impl Parts {
                 store.complete_multipart(&path, name, std::mem::take(parts)).await
             }
             Kind::Plain { upload, .. } => upload.complete().await,
-            Kind::Piece(piece) => return piece.finish().await.map_err(|e| StoreError::from_io(e, self.id)),
         };
         match done {
             Ok(_) => Ok(()),
@@ -152,7 +135,6 @@ impl Parts {
         let done = match &mut self.kind {
             Kind::Named { store, name, .. } => store.abort_multipart(&path, name).await,
             Kind::Plain { upload, .. } => upload.abort().await,
-            Kind::Piece(piece) => return piece.remove().await.map_err(|e| StoreError::from_io(e, self.id)),
         };
         match done {
             Err(error) if !error::is_gone(&error) => Err(StoreError::from_object_store(error, self.id)),
@@ -171,8 +153,6 @@ impl Parts {
                 Some(task) => task.await,
                 None => return Ok(()),
             },
-            // It waits for itself.
-            Kind::Piece(_) => return Ok(()),
         };
         arrived
             .map_err(|e| StoreError::Unavailable(e.into()))?
