@@ -19,10 +19,6 @@ const MAX_KEPT: usize = 4096;
 /// The object format allows 2^16 objects under one key; a new key comes long before.
 const MAX_PIECES_A_KEY: u32 = 1 << 15;
 
-/// Names reserved in one commit. Unused ones are swept.
-const MIN_NAMES: usize = 2;
-const MAX_NAMES: usize = 16;
-
 /// The uploads that this process is at.
 #[derive(Default)]
 pub(super) struct Live {
@@ -34,8 +30,6 @@ struct Upload {
     writer: Option<WriterSign>,
     key: Option<Arc<PieceKey>>,
     names: Vec<Name>,
-    /// How many names were reserved for it so far.
-    named: usize,
 }
 
 /// How a writer is found and stopped by newer requests.
@@ -168,19 +162,9 @@ impl Live {
         names.pop().map(|name| name.id)
     }
 
-    /// How many names an upload is to reserve: as many as it had so far, so that thousands that begin at once do not reserve
-    /// tens of thousands, and a long one seldom waits for more.
-    pub fn names_wanted(&self, id: ClipId) -> usize {
-        let named = self.lock().get(&id).map_or(0, |upload| upload.named);
-        named.clamp(MIN_NAMES, MAX_NAMES)
-    }
-
-    /// Keeps reserved names for later pieces; `used` of as many are taken already.
-    pub fn keep_names(&self, id: ClipId, used: usize, names: Vec<Name>) {
-        let mut uploads = self.lock();
-        let upload = uploads.entry(id).or_default();
-        upload.named += used + names.len();
-        upload.names.extend(names);
+    /// Keeps names for later pieces.
+    pub fn keep_names(&self, id: ClipId, names: impl Iterator<Item = Name>) {
+        self.lock().entry(id).or_default().names.extend(names);
     }
 
     /// Forgets an upload that gets no more pieces.
@@ -189,7 +173,6 @@ impl Live {
         if let Some(upload) = uploads.get_mut(&id) {
             upload.key = None;
             upload.names.clear();
-            upload.named = 0;
             if upload.writer.as_ref().is_none_or(|sign| sign.done.is_cancelled()) {
                 uploads.remove(&id);
             }
@@ -203,6 +186,11 @@ impl Live {
 }
 
 impl PieceKey {
+    /// Pieces that were begun under it.
+    pub fn begun(&self) -> u32 {
+        self.pieces.load(Ordering::Relaxed)
+    }
+
     /// The key's row, until it is known to be there.
     pub fn row(&self) -> Option<UploadKeyRow> {
         (!self.stored.load(Ordering::Acquire)).then(|| UploadKeyRow {

@@ -4,6 +4,7 @@
 //! one piece is made durable and committed the next one fills; a piece is committed only after the one before it, so what
 //! the offset promises never has a hole.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ use crate::vault::PieceWriter;
 pub(super) const PIECE_BYTES: usize = 6 << 20;
 /// Chunks on their way from the request to the writer; how many bytes they are is for whoever reads the body to bound.
 pub(super) const CHUNKS: usize = 16;
+/// Names reserved in one commit. Unused ones are swept.
+const NAMES: RangeInclusive<usize> = 2..=16;
 /// How long a reserved name may wait for its piece.
 const NAME_LEASE_MS: i64 = 60 * 60 * 1000;
 /// A name is used only if its lease lasts so much longer: no store takes this long for a piece.
@@ -193,7 +196,7 @@ impl Writer {
     async fn begin(&self, start: u64) -> Result<Filling, IngestError> {
         let inner = &self.inner;
         let key = inner.live.key(self.id, || inner.vault.make_upload_key(self.id))?;
-        let name = self.name().await?;
+        let name = self.name(key.begun()).await?;
         Ok(Filling {
             sealing: inner.vault.begin_piece(&key.key, self.owner, name, start).await?,
             key,
@@ -203,22 +206,25 @@ impl Writer {
         })
     }
 
-    async fn name(&self) -> Result<ObjectId, IngestError> {
+    /// A reserved name for the next piece of an upload that has begun so many.
+    async fn name(&self, begun: u32) -> Result<ObjectId, IngestError> {
         let inner = &self.inner;
         let now = inner.clock.now_ms();
         if let Some(name) = inner.live.take_name(self.id, now + NAME_MARGIN_MS) {
             return Ok(name);
         }
         let lease_until = now + NAME_LEASE_MS;
-        let wanted = inner.live.names_wanted(self.id);
+        // As many as it had pieces, so that thousands that begin at once do not reserve tens of thousands, and a long upload
+        // seldom waits for more.
+        let wanted = (begun as usize).clamp(*NAMES.start(), *NAMES.end());
         let intents = inner.vault.name_pieces(self.id, wanted, lease_until);
         let mut names: Vec<_> = intents.iter().map(|intent| intent.object).collect();
         let id = self.id;
         // With what others commit: where thousands begin at once, a transaction each would keep all their offsets waiting.
         inner.committer.commit(Order::Reserve { id, intents }).await?;
         let name = names.pop().expect("as many names as were asked for");
-        let rest = names.into_iter().map(|id| Name { id, lease_until }).collect();
-        inner.live.keep_names(id, 1, rest);
+        let rest = names.into_iter().map(|id| Name { id, lease_until });
+        inner.live.keep_names(id, rest);
         Ok(name)
     }
 
