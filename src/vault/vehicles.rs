@@ -156,6 +156,15 @@ fn in_profile(quotas: &Quotas) -> Option<kek::Quotas> {
     })
 }
 
+pub(super) fn of_profile(said: kek::Quotas) -> Quotas {
+    Quotas {
+        bytes: said.bytes,
+        clips: said.clips,
+        bytes_each: said.vehicle_bytes,
+        clips_each: said.vehicle_clips,
+    }
+}
+
 fn vehicle(keys: &OwnerKeys, row: &DeviceRow, old_keys: Vec<OldKey>) -> Result<Vehicle, VaultError> {
     let about: DeviceAbout = keys.open(row.id.as_bytes(), &row.sealed_about)?;
     let damaged = VaultError::DamagedRow {

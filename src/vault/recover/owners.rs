@@ -6,10 +6,11 @@ use dashvault_keys::{Secret32, field};
 
 use super::plane::{Copied, KekCopies, LastRead, Plane};
 use super::{Recovered, Stage, Told, begin_step};
-use crate::catalog::{CatalogError, KekRow, MirrorSubject, NewDevice, NewOwner, Quotas, Tx};
+use crate::catalog::{CatalogError, KekRow, MirrorSubject, NewDevice, NewOwner, Tx};
 use crate::model::{DeviceId, KekId, ObjectId, OwnerId, UnixMs};
 use crate::vault::custody::from_kek;
 use crate::vault::records::{DeviceAbout, OwnerProfile};
+use crate::vault::vehicles::of_profile;
 use crate::vault::{Vault, VaultError, keys, run_blocking};
 
 /// A KEK record that opened.
@@ -178,13 +179,7 @@ impl Vault {
             other => other?,
         }
         if let Some(said) = profile.about.quotas {
-            let quotas = Quotas {
-                bytes: said.bytes,
-                clips: said.clips,
-                bytes_each: said.vehicle_bytes,
-                clips_each: said.vehicle_clips,
-            };
-            tx.set_quotas(owner, &quotas).await?;
+            tx.set_quotas(owner, &of_profile(said)).await?;
         }
         for vehicle in &profile.about.vehicles {
             self.insert_vehicle(tx, owner, &profile.field_key, vehicle, now).await?;
