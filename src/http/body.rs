@@ -92,15 +92,16 @@ pub(super) fn upload(
     let unread = Unread::of(request);
     let (into, mut out) = mpsc::channel(CHUNKS_AHEAD);
     let window = request.conn_data::<Arc<Window>>().cloned();
-    // Its framing is read and never taken.
+    // The framing of a chunked body is read and never taken.
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let drained = window.clone().filter(|_| is_chunked);
     actix_web::rt::spawn(async move {
         // The place in the channel comes first: while there is none, the bytes wait in the socket.
         while let Ok(place) = into.reserve().await {
             let next = tokio::select! {
                 () = into.closed() => None,
                 () = face.ending.cancelled() => Some(Err(BodyError::Ending)),
-                next = tokio::time::timeout(IDLE, next_chunk(&mut payload, window.as_ref().filter(|_| is_chunked))) => match next {
+                next = tokio::time::timeout(IDLE, next_chunk(&mut payload, drained.as_deref())) => match next {
                     Err(_) => Some(Err(BodyError::Stalled)),
                     Ok(None) => None,
                     Ok(Some(Err(_))) => Some(Err(BodyError::Cut)),
@@ -127,10 +128,10 @@ pub(super) fn upload(
 }
 
 /// What comes next; tells the window when there is nothing.
-async fn next_chunk(payload: &mut Payload, window: Option<&Arc<Window>>) -> Option<Result<Bytes, PayloadError>> {
+async fn next_chunk(payload: &mut Payload, drained: Option<&Window>) -> Option<Result<Bytes, PayloadError>> {
     poll_fn(|context| {
         let next = payload.poll_next_unpin(context);
-        if let (Poll::Pending, Some(window)) = (&next, window) {
+        if let (Poll::Pending, Some(window)) = (&next, drained) {
             window.is_drained();
         }
         next

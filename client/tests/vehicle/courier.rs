@@ -59,20 +59,14 @@ impl Car {
     }
 
     fn courier_on(&self, link: Link, delete: bool) -> Courier {
+        let (clips, state) = (Clips::Folder(self.folder().join("card")), self.folder().join("queue"));
         let options = CourierOptions {
-            clips: Clips::Folder(self.folder().join("card")),
-            state: self.folder().join("queue"),
             link: LinkSource::Always(link),
             delete,
             once: true,
             settle: Duration::ZERO,
             look_every: Duration::from_millis(20),
-            recorded_at_from_mtime: false,
-            camera: None,
-            kind: None,
-            wait: true,
-            give_up_after: None,
-            take_over: false,
+            ..CourierOptions::new(clips, state)
         };
         let client = Client::new(Device::load(&self.device_file()).unwrap(), None).unwrap();
         Courier::open(client, options).unwrap()
